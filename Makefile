@@ -1,0 +1,36 @@
+# The face of the project. Every target installs what it needs first (apt, Debian 12).
+#   make demo   build, start one agent, run a web service on real containers and show it
+#   make test   build and pass all tests
+#   make sim    SEEDS=n FIRST_SEED=k   the whole-cluster simulator
+#   make bench  figures as ratios against a floor of the same run
+#   make fuzz   SECONDS=n per target;   make lint   clang-format and clang-tidy on changed files
+PRESET ?= dev
+BUILD = build/$(PRESET)
+JOBS ?= $(shell nproc)
+SEEDS ?= 2000
+FIRST_SEED ?= 1
+SECONDS ?= 60
+
+.PHONY: build demo test sim bench fuzz lint sanitize clean packages
+packages:
+	@tools/install-packages build run test
+build: packages
+	@cmake --preset $(PRESET) >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS)
+demo: build
+	@tools/demo $(BUILD)
+test: build
+	@tools/run-tests $(BUILD)
+sim: build
+	@$(BUILD)/test-bin/sim --seeds=$(SEEDS) --first-seed=$(FIRST_SEED)
+bench:
+	@$(MAKE) --no-print-directory PRESET=release build
+	@tools/bench build/release
+fuzz:
+	@tools/install-packages build lint
+	@tools/fuzz $(SECONDS)
+lint: build
+	@tools/install-packages lint
+	@tools/lint $(BUILD)
+clean:
+	@rm -rf build

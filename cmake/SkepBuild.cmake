@@ -1,0 +1,66 @@
+# skep_add_library(), skep_add_program(), skep_add_plugin(), skep_add_test(): how targets are made.
+
+set(SKEP_CMAKE_DIR ${CMAKE_CURRENT_LIST_DIR})
+set(SKEP_PLUGIN_DIR ${CMAKE_BINARY_DIR}/plugins)  # where every .so lands; agentd --plugin-dir
+set(SKEP_BIN_DIR ${CMAKE_BINARY_DIR}/bin)
+
+# skep_add_library(NAME SOURCES a.cc ... LINK lib ...): a static library of our own code.
+function(skep_add_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PUBLIC ${ARG_LINK} PRIVATE skep_warnings)
+endfunction()
+
+# skep_add_program(NAME SOURCES ... LINK ...): lands in build/bin. Never linked -rdynamic: a plugin
+# must not find our symbols.
+function(skep_add_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${ARG_LINK} skep_warnings)
+  set_target_properties(${name} PROPERTIES ENABLE_EXPORTS OFF RUNTIME_OUTPUT_DIRECTORY ${SKEP_BIN_DIR})
+endfunction()
+
+# skep_add_test(NAME SOURCES ... LINK ... LABELS unit ... [ROOT] [TIMEOUT s] [ARGS ...]): one
+# GoogleTest program, one CTest entry. ROOT: it needs root, namespaces or cgroups.
+function(skep_add_test name)
+  cmake_parse_arguments(ARG "ROOT" "TIMEOUT" "SOURCES;LINK;LABELS;ARGS" ${ARGN})
+  find_package(GTest REQUIRED)
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${ARG_LINK} skep_warnings GTest::gmock GTest::gtest GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE
+    SKEP_SOURCE_DIR="${PROJECT_SOURCE_DIR}" SKEP_BUILD_DIR="${CMAKE_BINARY_DIR}")
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test-bin)
+  add_test(NAME ${name} COMMAND ${name} ${ARG_ARGS})
+  if(ARG_ROOT)
+    list(APPEND ARG_LABELS root)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+endfunction()
+
+# skep_add_plugin(NAME MANIFEST plugin.toml SOURCES ... LINK ...): a loadable plugin that exports
+# exactly skep_plugin_entry_v1, with its manifest in the ELF section .skep_manifest.
+function(skep_add_plugin name)
+  cmake_parse_arguments(ARG "" "MANIFEST" "SOURCES;LINK" ${ARGN})
+  get_filename_component(manifest ${ARG_MANIFEST} ABSOLUTE BASE_DIR ${CMAKE_CURRENT_SOURCE_DIR})
+  set(embedded ${CMAKE_CURRENT_BINARY_DIR}/${name}_manifest.cc)
+  add_custom_command(OUTPUT ${embedded}
+    COMMAND ${Python3_EXECUTABLE} ${SKEP_CMAKE_DIR}/embed_manifest.py ${manifest} ${embedded}
+    DEPENDS ${manifest} ${SKEP_CMAKE_DIR}/embed_manifest.py VERBATIM)
+  add_library(${name} MODULE ${ARG_SOURCES} ${embedded})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${ARG_LINK} skep_sdk skep_warnings)
+  target_compile_options(${name} PRIVATE -fno-gnu-unique)
+  target_link_options(${name} PRIVATE -Wl,--version-script=${SKEP_CMAKE_DIR}/plugin.map
+    -Wl,--exclude-libs,ALL)
+  if(NOT SKEP_SANITIZE AND NOT SKEP_FUZZ)
+    target_link_options(${name} PRIVATE -Wl,-z,defs)
+  endif()
+  set_target_properties(${name} PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${SKEP_PLUGIN_DIR}
+    LINK_DEPENDS ${SKEP_CMAKE_DIR}/plugin.map)
+endfunction()

@@ -1,0 +1,52 @@
+# Compiler, warnings, linker, sanitizers: everything that holds for every target.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Dev CACHE STRING "Dev, Release or Debug" FORCE)
+endif()
+# Dev compiles fast and still has line numbers in its stack traces.
+set(CMAKE_CXX_FLAGS_DEV "-O1 -g1" CACHE STRING "" FORCE)
+set(CMAKE_C_FLAGS_DEV "-O1 -g1" CACHE STRING "" FORCE)
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -D_FORTIFY_SOURCE=3 -fstack-protector-strong" CACHE STRING "" FORCE)
+
+option(SKEP_WARNINGS_AS_ERRORS "Warnings are errors" ON)
+set(SKEP_SANITIZE "" CACHE STRING "address,undefined or thread")
+option(SKEP_FUZZ "Build the libFuzzer targets (clang only)" OFF)
+
+find_program(SKEP_CCACHE ccache)
+if(SKEP_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${SKEP_CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${SKEP_CCACHE})
+endif()
+find_program(SKEP_MOLD mold)
+if(SKEP_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+add_link_options(-Wl,-z,relro,-z,now)
+if(SKEP_SANITIZE)
+  add_compile_options(-fsanitize=${SKEP_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+  add_link_options(-fsanitize=${SKEP_SANITIZE})
+endif()
+if(SKEP_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+add_compile_definitions(_GLIBCXX_ASSERTIONS)
+
+# Ours only; generated code is compiled without these.
+add_library(skep_warnings INTERFACE)
+target_compile_options(skep_warnings INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow $<$<COMPILE_LANGUAGE:CXX>:-Wconversion> -Wswitch-enum
+  $<$<BOOL:${SKEP_WARNINGS_AS_ERRORS}>:-Werror>)
+
+find_package(Protobuf 3.21 REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
