@@ -1,0 +1,90 @@
+#pragma once
+
+// The worker side of one agent: keeps a session with the managers, runs the tasks they assign
+// through the drivers, and reports. Everything it does goes through Env, the Caller (drivers
+// "runtime/oci", "volume/local", "network/bridge", and "core" for skep.dispatch.v1.Dispatch) and
+// the interfaces of parts.h, so the same code runs in the simulator. One loop, one thread.
+//
+// Stopping it stops no task: containers, sandboxes, endpoints and mounts stay, and the next start
+// adopts them.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/node/parts.h"
+#include "skep/env.h"
+#include "skep/model.pb.h"
+#include "skep/rpc.h"
+
+namespace skep::node {
+
+struct NodeConfig {
+  std::string node_id;
+  std::string installation_id;  ///< tag of everything this agent makes
+  std::string run_dir;          ///< "/run/skep" under the agent's root; per-task files go below
+  std::string version;          ///< of the agent, for the description
+  std::map<std::string, std::string> engine_labels = {};
+  std::string dispatcher = "core";         ///< target of the Dispatch calls
+  std::string default_runtime = "oci";
+  std::string gateway_driver = "bridge";   ///< network/bridge gives tasks the way out
+  std::string gateway_network = "skep_gwbridge";
+  std::uint32_t starts_max = 8;   ///< tasks that are being prepared or started at once
+  std::uint32_t clean_ups_max = 8;
+  std::int64_t log_size_max = 0;  ///< bytes per log file of a container; 0 = the runtime's default
+  std::uint32_t log_files_max = 0;
+};
+
+/// References stay valid until the NodeAgent is gone.
+struct NodeParts {
+  SandboxMaker& sandboxes;
+  RecordStore& records;
+  DriverDirectory& drivers;
+  NodeFacts& facts;
+};
+
+/// Where the container of a task can be asked for logs, exec and the like.
+struct ContainerPlace {
+  std::string runtime;  ///< target: "runtime/oci"
+  std::string container_id;
+  std::string task_name;  ///< "web.1.TASKID"
+};
+
+struct NodeCounters {
+  std::size_t tasks = 0;    ///< records held, dead ones that keep their logs included
+  std::size_t running = 0;  ///< in state running
+  bool session = false;     ///< a session with a manager is up
+};
+
+class NodeAgent {
+ public:
+  NodeAgent(Env& env, rpc::Caller& caller, NodeConfig config, NodeParts parts);
+  ~NodeAgent();
+  NodeAgent(const NodeAgent&) = delete;
+  NodeAgent& operator=(const NodeAgent&) = delete;
+
+  /// Loads the records, adopts what runs, opens the session. kDataLoss: records unreadable.
+  Status start();
+  /// Ends session and timers; running tasks stay. Callbacks do not come any more.
+  void stop();
+
+  /// The plugin host calls it when a driver appeared, died or changed its health.
+  void drivers_changed();
+  /// What the session tells managers.
+  [[nodiscard]] model::v1::NodeDescription description() const;
+  [[nodiscard]] NodeCounters counters() const;
+  /// nullopt: this node has no container of that task.
+  [[nodiscard]] std::optional<ContainerPlace> container_of(const std::string& task_id) const;
+  /// Task ids this node holds, in order.
+  [[nodiscard]] std::vector<std::string> task_ids() const;
+  /// The record of a task, for `agentctl why` and tests; nullptr when unknown. Valid until the loop
+  /// runs again.
+  [[nodiscard]] const v1::TaskRecord* record(const std::string& task_id) const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace skep::node
