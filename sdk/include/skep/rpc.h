@@ -53,6 +53,8 @@ class ClientStream {
   virtual Status send(Body chunk) = 0;
   virtual void end() = 0;
   virtual void cancel() = 0;
+  /// While held, no new credit goes to the other side: at most one window of chunks still comes.
+  virtual void hold_credit(bool hold) { (void)hold; }
 };
 struct StreamHandlers {
   std::function<void(Body)> on_chunk;
@@ -85,6 +87,8 @@ class ServerStream {
   /// Handlers may hold the stream itself; finish() and cancellation drop them.
   virtual void set_handlers(std::function<void(Body)> on_chunk, std::function<void()> on_end,
                             std::function<void()> on_cancel, std::function<void()> on_writable) = 0;
+  /// As ClientStream's.
+  virtual void hold_credit(bool hold) { (void)hold; }
 };
 
 /// Answers a unary call; call it exactly once, on the loop. A Reply that is destroyed uncalled
