@@ -1,0 +1,158 @@
+#include "core/model/validate.h"
+
+#include <functional>
+
+#include <gtest/gtest.h>
+
+namespace skep::model {
+namespace {
+
+v1::ServiceSpec good() {
+  v1::ServiceSpec spec;
+  spec.set_name("web");
+  spec.mutable_replicated()->set_replicas(3);
+  spec.mutable_task()->mutable_container()->set_image("busybox");
+  return spec;
+}
+
+struct Bad {
+  const char* what;
+  std::function<void(v1::ServiceSpec&)> change;
+  const char* message;
+};
+
+TEST(Validate, AcceptsAPlainService) {
+  EXPECT_TRUE(validate_service_spec(good()));
+}
+
+TEST(Validate, SaysWhatIsWrongWithAService) {
+  const Bad cases[] = {
+      {"name", [](auto& s) { s.set_name("a b"); }, "service name 'a b' is invalid"},
+      {"mode", [](auto& s) { s.clear_mode(); }, "service mode is missing"},
+      {"image", [](auto& s) { s.mutable_task()->mutable_container()->clear_image(); },
+       "image is missing"},
+      {"reference", [](auto& s) { s.mutable_task()->mutable_container()->set_image("A"); },
+       "image reference 'A' is invalid"},
+      {"cpu",
+       [](auto& s) {
+         s.mutable_task()->mutable_resources()->mutable_reservations()->set_nano_cpus(10);
+       },
+       "invalid cpu value for reservation"},
+      {"memory",
+       [](auto& s) {
+         s.mutable_task()->mutable_resources()->mutable_limits()->set_memory_bytes(100);
+       },
+       "must be at least 4MiB"},
+      {"constraint",
+       [](auto& s) { s.mutable_task()->mutable_placement()->add_constraints("zone==x"); },
+       "key 'zone' is unknown"},
+      {"preference",
+       [](auto& s) {
+         s.mutable_task()->mutable_placement()->add_preferences()->set_spread_by("node.id");
+       },
+       "placement preference 'node.id' is invalid"},
+      {"delay", [](auto& s) { s.mutable_task()->mutable_restart()->set_delay(-1); },
+       "restart-delay cannot be negative"},
+      {"ratio", [](auto& s) { s.mutable_update()->set_max_failure_ratio(1.5F); },
+       "update-max-failure-ratio"},
+      {"rollback",
+       [](auto& s) { s.mutable_rollback()->set_failure_action(v1::UpdateConfig::ROLLBACK); },
+       "rollback-failure-action cannot be rollback"},
+      {"port", [](auto& s) { s.mutable_endpoint()->add_ports()->set_target_port(70000); },
+       "target port 70000 is invalid"},
+      {"twice",
+       [](auto& s) {
+         for (int i = 0; i < 2; ++i) {
+           auto* port = s.mutable_endpoint()->add_ports();
+           port->set_target_port(80);
+           port->set_published_port(8080);
+         }
+       },
+       "published port 8080/tcp is given twice"},
+      {"dnsrr",
+       [](auto& s) {
+         s.mutable_endpoint()->set_mode(v1::EndpointSpec::DNSRR);
+         s.mutable_endpoint()->add_ports()->set_target_port(80);
+       },
+       "can't be used with dnsrr"},
+      {"mount",
+       [](auto& s) {
+         for (const char* target : {"/data", "/data/"}) {
+           s.mutable_task()->mutable_container()->add_mounts()->set_target(target);
+         }
+       },
+       "duplicate mount point"},
+      {"bind",
+       [](auto& s) {
+         auto* mount = s.mutable_task()->mutable_container()->add_mounts();
+         mount->set_type(v1::Mount::BIND);
+         mount->set_target("/data");
+         mount->set_source("relative");
+       },
+       "must be an absolute path"},
+      {"env", [](auto& s) { s.mutable_task()->mutable_container()->add_env("=x"); },
+       "write NAME=VALUE"},
+  };
+  for (const Bad& bad : cases) {
+    v1::ServiceSpec spec = good();
+    bad.change(spec);
+    const auto status = validate_service_spec(spec);
+    ASSERT_FALSE(status) << bad.what;
+    EXPECT_EQ(status.error().code, Code::kInvalidArgument);
+    EXPECT_NE(status.error().message.find(bad.message), std::string::npos)
+        << status.error().message;
+  }
+}
+
+TEST(Validate, ProcessRuntimeNeedsACommandInsteadOfAnImage) {
+  v1::ServiceSpec spec = good();
+  spec.mutable_task()->set_runtime("process");
+  spec.mutable_task()->mutable_container()->clear_image();
+  EXPECT_FALSE(validate_service_spec(spec));
+  spec.mutable_task()->mutable_container()->add_command("/bin/true");
+  EXPECT_TRUE(validate_service_spec(spec));
+}
+
+TEST(Validate, NameAndModeCannotChange) {
+  v1::ServiceSpec to = good();
+  to.set_name("other");
+  EXPECT_EQ(validate_service_change(good(), to).error().code, Code::kUnimplemented);
+  to = good();
+  to.mutable_global();
+  EXPECT_EQ(validate_service_change(good(), to).error().code, Code::kUnimplemented);
+}
+
+TEST(Validate, OnlyWhatATaskFeelsNeedsNewTasks) {
+  v1::ServiceSpec to = good();
+  to.mutable_replicated()->set_replicas(9);
+  (*to.mutable_labels())["a"] = "b";
+  to.mutable_task()->mutable_placement()->add_constraints("node.role==worker");
+  to.mutable_task()->mutable_restart()->set_delay(1);
+  to.mutable_task()->mutable_container()->set_registry_auth("x");
+  to.mutable_task()->set_runtime("oci");
+  EXPECT_FALSE(needs_new_tasks(good(), to));
+  v1::ServiceSpec forced = good();
+  forced.mutable_task()->set_force_update(1);
+  EXPECT_TRUE(needs_new_tasks(good(), forced));
+  v1::ServiceSpec image = good();
+  image.mutable_task()->mutable_container()->set_image("busybox:2");
+  EXPECT_TRUE(needs_new_tasks(good(), image));
+  v1::ServiceSpec port = good();
+  auto* published = port.mutable_endpoint()->add_ports();
+  published->set_target_port(80);
+  EXPECT_FALSE(needs_new_tasks(good(), port));
+  published->set_mode(v1::PublishedPort::HOST);
+  EXPECT_TRUE(needs_new_tasks(good(), port));
+}
+
+TEST(Validate, SecretsAreBounded) {
+  v1::SecretSpec spec;
+  spec.set_name("key");
+  EXPECT_FALSE(validate_secret_spec(spec, "secret"));
+  spec.set_data(std::string(500 * 1024, 'x'));
+  EXPECT_FALSE(validate_secret_spec(spec, "secret"));
+  EXPECT_TRUE(validate_secret_spec(spec, "config"));
+}
+
+}  // namespace
+}  // namespace skep::model
