@@ -1,0 +1,92 @@
+#include <algorithm>
+#include <charconv>
+
+#include "core/pluginhost/manifest.h"
+
+namespace skep::host {
+namespace {
+
+/// Letters that differ, at most; enough to find the key somebody meant.
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) {
+    row[j] = j;
+  }
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substitute = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, substitute}));
+    }
+  }
+  return row[b.size()];
+}
+
+Error unknown_key(const Manifest& manifest, const std::string& key) {
+  std::string message = "plugin '" + manifest.id + "' has no setting '" + key + "'";
+  std::string best;
+  for (const auto& [name, schema] : manifest.config) {
+    if (best.empty() || distance(key, name) < distance(key, best)) {
+      best = name;
+    }
+  }
+  if (best.empty()) {
+    message += "; it has none at all";
+  } else if (distance(key, best) <= 3) {
+    message += "; did you mean '" + best + "'?";
+  } else {
+    message += "; see `agentctl plugin inspect " + manifest.id + "`";
+  }
+  return Error{Code::kInvalidArgument, std::move(message), "UNKNOWN_SETTING"};
+}
+
+bool fits(const ConfigKey& key, const std::string& value) {
+  if (key.type == "bool") {
+    return value == "true" || value == "false";
+  }
+  if (key.type == "string") {
+    return true;
+  }
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error != std::errc{}) {
+    return false;
+  }
+  const std::string_view unit(end, static_cast<std::size_t>(value.data() + value.size() - end));
+  if (key.type == "int") {
+    return unit.empty();
+  }
+  const auto one_of = [&](std::initializer_list<std::string_view> units) {
+    return std::find(units.begin(), units.end(), unit) != units.end();
+  };
+  return key.type == "duration" ? one_of({"ms", "s", "m", "h"})
+                                : one_of({"", "b", "k", "m", "g", "K", "M", "G"});
+}
+
+}  // namespace
+
+Result<std::map<std::string, std::string>> check_config(
+    const Manifest& manifest, const std::map<std::string, std::string>& given) {
+  std::map<std::string, std::string> out;
+  for (const auto& [name, key] : manifest.config) {
+    if (!key.default_value.empty()) {
+      out[name] = key.default_value;
+    }
+  }
+  for (const auto& [name, value] : given) {
+    const auto key = manifest.config.find(name);
+    if (key == manifest.config.end()) {
+      return unknown_key(manifest, name);
+    }
+    if (!fits(key->second, value)) {
+      return Error{Code::kInvalidArgument,
+                   "plugin '" + manifest.id + "': setting '" + name + "' must be of type " +
+                       key->second.type + (key->second.secret ? "" : " and is '" + value + "'"),
+                   "BAD_SETTING"};
+    }
+    out[name] = value;
+  }
+  return out;
+}
+
+}  // namespace skep::host

@@ -1,0 +1,91 @@
+#include <elf.h>
+
+#include <cstring>
+
+#include "core/pluginhost/manifest.h"
+
+namespace skep::host {
+namespace {
+
+constexpr std::string_view kSection = ".skep_manifest";
+constexpr std::size_t kSectionsMax = 4096;
+
+Error invalid(std::string message) {
+  return Error{Code::kInvalidArgument, std::move(message), "NOT_A_PLUGIN"};
+}
+
+/// A copy of the T at `offset`; false when it does not lie inside the file.
+template <class T>
+bool read_at(std::string_view file, std::uint64_t offset, T& out) {
+  if (offset > file.size() || file.size() - offset < sizeof(T)) {
+    return false;
+  }
+  std::memcpy(&out, file.data() + offset, sizeof(T));
+  return true;
+}
+
+bool slice(std::string_view file, std::uint64_t offset, std::uint64_t size, std::string_view& out) {
+  if (offset > file.size() || file.size() - offset < size) {
+    return false;
+  }
+  out = file.substr(offset, size);
+  return true;
+}
+
+Result<Elf64_Ehdr> read_header(std::string_view file) {
+  Elf64_Ehdr header{};
+  if (file.size() < SELFMAG || std::memcmp(file.data(), ELFMAG, SELFMAG) != 0) {
+    return invalid("is not an ELF file; a plugin is a shared object made with skep_add_plugin()");
+  }
+  if (!read_at(file, 0, header)) {
+    return invalid("is a damaged ELF file: its header is cut off");
+  }
+  if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB) {
+    return invalid("is built for another machine; build the plugin for this one");
+  }
+  if (header.e_type != ET_DYN) {
+    return invalid("is an ELF file but not a shared object");
+  }
+  if (header.e_shentsize != sizeof(Elf64_Shdr) || header.e_shnum == 0 ||
+      header.e_shnum > kSectionsMax || header.e_shstrndx >= header.e_shnum) {
+    return invalid("has no section table; do not strip a plugin with sstrip");
+  }
+  return header;
+}
+
+}  // namespace
+
+Result<std::string> find_manifest_section(std::string_view elf) {
+  SKEP_TRY_ASSIGN(const Elf64_Ehdr header, read_header(elf));
+  const Error damaged = invalid("is a damaged ELF file: a section lies outside the file");
+  const auto section_at = [&](std::size_t index, Elf64_Shdr& out) {
+    return header.e_shoff <= elf.size() && read_at(elf, header.e_shoff + index * sizeof(out), out);
+  };
+  Elf64_Shdr names_section{};
+  std::string_view names;
+  if (!section_at(header.e_shstrndx, names_section) ||
+      !slice(elf, names_section.sh_offset, names_section.sh_size, names)) {
+    return damaged;
+  }
+  for (std::size_t i = 0; i < header.e_shnum; ++i) {
+    Elf64_Shdr section{};
+    if (!section_at(i, section)) {
+      return damaged;
+    }
+    if (section.sh_name >= names.size()) {
+      continue;
+    }
+    const std::string_view rest = names.substr(section.sh_name);
+    if (rest.substr(0, rest.find('\0')) != kSection) {
+      continue;
+    }
+    std::string_view data;
+    if (section.sh_size > kManifestBytesMax || !slice(elf, section.sh_offset, section.sh_size, data)) {
+      return damaged;
+    }
+    return std::string(data);
+  }
+  return invalid("has no manifest (section .skep_manifest); build it with skep_add_plugin()");
+}
+
+}  // namespace skep::host
