@@ -128,16 +128,17 @@ Result<ApplyResult> Store::apply(std::uint64_t index, std::uint64_t term, std::s
   applied_term_ = term;
   Commit commit{index, set.proposer(), set.proposed_at(), {}};
   std::vector<v1::StoredObject> stored;
-  std::vector<RowChange> rows;
+  AppliedRows applied{index, term, {}, {}};
   if (result.outcome == Outcome::kApplied) {
     stored.reserve(static_cast<std::size_t>(set.changes_size()));  // rows point into it
     for (const auto& change : set.changes()) {
       apply_change(index, set, change, commit, stored);
-      rows.push_back({change.table(), &change.id(), change.remove() ? nullptr : &stored.back()});
+      applied.rows.push_back({change.table(), &change.id(), change.remove() ? nullptr : &stored.back()});
     }
   }
   if (on_rows_) {
-    on_rows_(index, term, rows);
+    applied.hash = hash_;
+    on_rows_(applied);
   }
   if (result.outcome == Outcome::kApplied) {
     publish(std::move(commit));

@@ -46,13 +46,20 @@ struct StoredRow {
 using StateHash = std::array<std::uint64_t, 2>;
 using SubscriptionId = std::uint64_t;
 using OnCommit = std::function<void(const Commit&)>;
-/// What changed on disk by one log entry: `object` unset means removed. For disk_state.
+/// One row that a log entry changed; no `object` means removed. For disk_state.
 struct RowChange {
   std::uint32_t table = 0;
   const std::string* id = nullptr;
   const v1::StoredObject* object = nullptr;
 };
-using OnRows = std::function<void(std::uint64_t index, std::uint64_t term, const std::vector<RowChange>&)>;
+/// What one log entry did to the rows, and the hash of all rows after it.
+struct AppliedRows {
+  std::uint64_t index = 0;
+  std::uint64_t term = 0;
+  StateHash hash{};
+  std::vector<RowChange> rows;
+};
+using OnRows = std::function<void(const AppliedRows&)>;
 
 class Store {
  public:

@@ -1,0 +1,250 @@
+#include "core/store/disk_state.h"
+
+#include <utility>
+
+#include "skep/log.h"
+
+namespace skep::store {
+
+StateHash hash_of(const v1::AppliedMark& mark) {
+  return {mark.state_hash_0(), mark.state_hash_1()};
+}
+
+struct DiskState::State : std::enable_shared_from_this<State> {
+  State(Env& e, std::shared_ptr<StateBackend> b, Options o, Handlers h)
+      : env(e), backend(std::move(b)), options(o), handlers(std::move(h)) {}
+
+  Env& env;
+  const std::shared_ptr<StateBackend> backend;
+  const Options options;
+  const Handlers handlers;
+  Store* store = nullptr;
+
+  StateBatch pending;              // newest rows not yet handed to a worker
+  bool has_pending = false;        // the mark moved, perhaps without rows
+  bool busy = false;               // one job at a time
+  bool reopen = false;             // the last job failed
+  bool sync_due = false;
+  bool in_trouble = false;
+  bool ended = false;
+  TimerId sync_timer = 0;
+  TimerId retry_timer = 0;
+  std::uint64_t written_index = 0;
+  v1::AppliedMark synced;
+  std::function<void(Status)> on_closed;
+
+  void follow(const AppliedRows& applied);
+  void pump();
+  void finish_job(const std::shared_ptr<StateBatch>& batch, bool synced_too, const Status& status);
+  void fail(const std::shared_ptr<StateBatch>& batch, const Error& error);
+  void arm_sync_timer();
+  void end();
+};
+
+void DiskState::State::follow(const AppliedRows& applied) {
+  for (const auto& row : applied.rows) {
+    auto& slot = pending.rows[{row.table, *row.id}];
+    slot.reset();
+    if (row.object != nullptr) {
+      slot = *row.object;
+    }
+  }
+  pending.mark.set_index(applied.index);
+  pending.mark.set_term(applied.term);
+  pending.mark.set_state_hash_0(applied.hash[0]);
+  pending.mark.set_state_hash_1(applied.hash[1]);
+  has_pending = true;
+  if (applied.index >= synced.index() + options.sync_entries) {
+    sync_due = true;
+  }
+  arm_sync_timer();
+  pump();
+}
+
+void DiskState::State::arm_sync_timer() {
+  if (sync_timer != 0) {
+    return;
+  }
+  sync_timer = env.loop.run_after(options.sync_after, [self = weak_from_this()] {
+    if (auto state = self.lock()) {
+      state->sync_timer = 0;
+      state->sync_due = true;
+      state->pump();
+    }
+  });
+}
+
+void DiskState::State::pump() {
+  if (busy || ended || retry_timer != 0) {
+    return;
+  }
+  const bool wants_sync = sync_due || on_closed != nullptr;
+  const bool unsynced = has_pending || written_index > synced.index();
+  if (!has_pending && !(wants_sync && unsynced)) {
+    if (on_closed != nullptr) {
+      end();
+    }
+    return;
+  }
+  auto batch = std::make_shared<StateBatch>(std::move(pending));
+  pending = StateBatch();
+  pending.mark = batch->mark;
+  const bool write = std::exchange(has_pending, false);
+  const bool heal = std::exchange(reopen, false);
+  sync_due = false;
+  busy = true;
+  auto status = std::make_shared<Status>(ok());
+  const auto result = env.workers.run(
+      [to = backend, batch, status, write, heal, wants_sync] {
+        if (heal) {
+          if (auto opened = to->open(); !opened) {
+            *status = std::move(opened).error();
+            return;
+          }
+        }
+        if (write) {
+          *status = to->write(*batch);
+        }
+        if (*status && wants_sync) {
+          *status = to->sync();
+        }
+      },
+      [self = shared_from_this(), batch, status, wants_sync] {
+        self->finish_job(batch, wants_sync, *status);
+      });
+  if (!result) {
+    finish_job(batch, false, result);
+  }
+}
+
+void DiskState::State::finish_job(const std::shared_ptr<StateBatch>& batch, bool synced_too,
+                                  const Status& status) {
+  busy = false;
+  if (ended) {
+    return;
+  }
+  if (!status) {
+    return fail(batch, status.error());
+  }
+  if (std::exchange(in_trouble, false) && handlers.on_trouble) {
+    handlers.on_trouble("");
+  }
+  written_index = batch->mark.index();
+  if (synced_too) {
+    synced = batch->mark;
+    if (sync_timer != 0 && !has_pending) {
+      env.loop.cancel_timer(std::exchange(sync_timer, 0));
+    }
+    if (handlers.on_synced) {
+      handlers.on_synced(synced.index(), synced.term());
+    }
+  }
+  pump();
+}
+
+void DiskState::State::fail(const std::shared_ptr<StateBatch>& batch, const Error& error) {
+  // Newer rows win over those of the failed batch.
+  pending.rows.merge(batch->rows);
+  has_pending = true;
+  reopen = true;
+  sync_due = true;
+  in_trouble = true;
+  if (handlers.on_trouble) {
+    handlers.on_trouble(error.message);
+  }
+  if (on_closed != nullptr) {
+    ended = true;
+    std::exchange(on_closed, nullptr)(Error(error));
+    return;
+  }
+  retry_timer = env.loop.run_after(options.retry_after, [self = weak_from_this()] {
+    if (auto state = self.lock()) {
+      state->retry_timer = 0;
+      state->pump();
+    }
+  });
+}
+
+void DiskState::State::end() {
+  ended = true;
+  if (store != nullptr) {
+    std::exchange(store, nullptr)->set_on_rows(nullptr);
+  }
+  env.loop.cancel_timer(std::exchange(sync_timer, 0));
+  env.loop.cancel_timer(std::exchange(retry_timer, 0));
+  if (on_closed != nullptr) {
+    std::exchange(on_closed, nullptr)(ok());
+  }
+}
+
+DiskState::DiskState(Env& env, std::shared_ptr<StateBackend> backend, Options options,
+                     Handlers handlers)
+    : state_(std::make_shared<State>(env, std::move(backend), options, std::move(handlers))) {}
+
+DiskState::~DiskState() {
+  state_->on_closed = nullptr;
+  state_->end();
+}
+
+void DiskState::load(Store& store, std::function<void(Status)> done) {
+  auto loaded = std::make_shared<Result<LoadedState>>(LoadedState{});
+  const auto result = state_->env.workers.run(
+      [backend = state_->backend, loaded] { *loaded = backend->open(); },
+      [self = state_, loaded, &store, done] {
+        if (self->ended) {
+          return;
+        }
+        if (!*loaded) {
+          return done(std::move(*loaded).error());
+        }
+        const auto& mark = (*loaded)->mark;
+        store.load(mark.index(), mark.term(), (*loaded)->rows);
+        if (store.state_hash() != hash_of(mark)) {
+          store.load(0, 0, {});
+          return done(Error{Code::kDataLoss,
+                            self->backend->description() + ": rows are missing or changed (state at entry " +
+                                std::to_string(mark.index()) + " has another hash than was stored)",
+                            "STATE_DAMAGED"});
+        }
+        self->synced = mark;
+        self->written_index = mark.index();
+        self->pending.mark = mark;
+        self->store = &store;
+        store.set_on_rows([self](const AppliedRows& applied) { self->follow(applied); });
+        done(ok());
+      });
+  if (!result) {
+    done(result);
+  }
+}
+
+void DiskState::set_aside(std::function<void(Status)> done) {
+  auto status = std::make_shared<Status>(ok());
+  const auto result =
+      state_->env.workers.run([backend = state_->backend, status] { *status = backend->set_aside(); },
+                              [status, done] { done(std::move(*status)); });
+  if (!result) {
+    done(result);
+  }
+}
+
+void DiskState::close(std::function<void(Status)> done) {
+  if (state_->ended) {
+    return done(ok());
+  }
+  if (state_->store != nullptr) {
+    std::exchange(state_->store, nullptr)->set_on_rows(nullptr);
+  }
+  state_->on_closed = std::move(done);
+  state_->env.loop.cancel_timer(std::exchange(state_->retry_timer, 0));
+  state_->pump();
+}
+
+std::uint64_t DiskState::synced_index() const {
+  return state_->synced.index();
+}
+std::uint64_t DiskState::synced_term() const {
+  return state_->synced.term();
+}
+
+}  // namespace skep::store

@@ -1,0 +1,42 @@
+#pragma once
+
+// The applied state in memory, as the simulator and tests keep it: unsynced batches can be lost.
+
+#include <vector>
+
+#include "core/store/state_backend.h"
+#include "skep/env.h"
+
+namespace skep::store {
+
+class MemoryBackend final : public StateBackend {
+ public:
+  Result<LoadedState> open() override;
+  Status write(const StateBatch& batch) override;
+  Status sync() override;
+  Status set_aside() override;
+  [[nodiscard]] std::string description() const override { return "memory state"; }
+
+  /// Power failure: keeps what was synced and a random number of the batches written after it.
+  void crash(Random& random);
+  /// The next `count` writes or syncs fail with `error`.
+  void fail_next(std::size_t count, Error error);
+  /// A defect for tests: forgets one row without a trace.
+  void lose_row(std::uint32_t table, const std::string& id);
+  [[nodiscard]] std::size_t unsynced() const { return unsynced_.size(); }
+
+ private:
+  struct Content {
+    std::map<std::pair<std::uint32_t, std::string>, v1::StoredObject> rows;
+    v1::AppliedMark mark;
+  };
+  static void put(Content& content, const StateBatch& batch);
+  Status maybe_fail();
+
+  Content durable_;
+  std::vector<StateBatch> unsynced_;
+  std::size_t failures_ = 0;
+  Error failure_{Code::kResourceExhausted, "no space left", "DISK_FULL"};
+};
+
+}  // namespace skep::store
