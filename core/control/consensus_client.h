@@ -1,0 +1,113 @@
+#pragma once
+
+// The core's end of consensus/1: opens the log, applies what is committed to the store, proposes
+// change sets and says when this manager leads. Survives restarts of the plugin: it opens the log
+// again above what it applied and ignores what comes twice. Loop thread only.
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/control/proposal_tracker.h"
+#include "core/store/proposer.h"
+#include "core/store/store.h"
+#include "skep/consensus.methods.h"
+#include "skep/env.h"
+#include "skep/rpc.h"
+
+namespace skep::control {
+
+class ConsensusClient final : public store::Proposer {
+ public:
+  struct Config {
+    std::string target = "consensus/raft";
+    std::string cluster_id;
+    std::string node_id;
+    std::uint64_t member_id = 0;
+    std::vector<consensus::v1::Member> bootstrap = {};  ///< only when the cluster is made
+    std::chrono::milliseconds proposal_timeout{30'000};
+  };
+  struct Handlers {
+    /// true: this manager leads and has applied everything committed before; false: no longer.
+    std::function<void(bool leading, std::uint64_t term)> on_leading;
+    /// The log is open (again): entries come from now on.
+    std::function<void()> on_open;
+    /// The log cannot be opened and trying again will not help (damaged, other cluster).
+    std::function<void(const Error&)> on_fatal;
+    /// The members of the log changed, or became known.
+    std::function<void(const std::vector<consensus::v1::Member>&)> on_members = {};
+  };
+
+  ConsensusClient(Env& env, rpc::Caller& caller, store::Store& store, Config config, Handlers handlers);
+  ~ConsensusClient() override;
+  ConsensusClient(const ConsensusClient&) = delete;
+  ConsensusClient& operator=(const ConsensusClient&) = delete;
+
+  /// Answers consensus/1/{committed,leadership,members}; `client` may answer nullptr (no manager
+  /// here), and is asked for every request.
+  static void register_methods(rpc::MethodTable& table, std::function<ConsensusClient*()> client);
+
+  /// Opens the log above the store's applied index; tries again while the plugin is not there.
+  void start();
+  /// The plugin was restarted or is gone: opens again.
+  void plugin_restarted();
+  /// Open proposals answer kUnavailable or kTimeout; nothing is called afterwards.
+  void stop();
+
+  void propose(store::Transaction transaction, store::OnCommitted done) override;
+  /// Answers once the store holds every write that was acknowledged before this call.
+  void read_barrier(std::function<void(Status)> done);
+  /// The log below may be compacted: the state up to `index` is safe on disk.
+  void snapshot_available(std::uint64_t index, std::uint64_t term);
+
+  [[nodiscard]] bool leading() const { return leading_; }
+  [[nodiscard]] bool is_open() const { return open_; }
+  [[nodiscard]] std::uint64_t leader_id() const { return leader_id_; }
+  [[nodiscard]] std::uint64_t term() const { return term_; }
+  [[nodiscard]] const std::vector<consensus::v1::Member>& members() const { return members_; }
+  /// Why the log is not open, for people; empty when it is.
+  [[nodiscard]] const std::string& trouble() const { return trouble_; }
+
+ private:
+  Result<consensus::v1::CommittedResponse> on_committed(const consensus::v1::CommittedRequest& request);
+  void on_leadership(const consensus::v1::LeadershipRequest& request);
+  void on_opened(Result<consensus::v1::StartResponse> response);
+  void open_log();
+  void reopen_later();
+  void confirm_leadership();
+  void set_leading(bool leading);
+  void apply_entry(const consensus::v1::Entry& entry);
+  void on_proposed(const std::string& id, Result<consensus::v1::ProposeResponse> response);
+  void answer(std::vector<ProposalTracker::Answer> answers);
+  void arm_deadline();
+  /// Wraps a callback so that it does nothing once this object stopped.
+  template <class F>
+  auto guarded(F f);
+
+  Env& env_;
+  rpc::Caller& caller_;
+  store::Store& store_;
+  const Config config_;
+  Handlers handlers_;
+  ProposalTracker tracker_;
+  std::multimap<std::uint64_t, std::function<void(Status)>> barriers_;  // by index to be applied
+  std::string proposer_prefix_;
+  std::uint64_t proposals_ = 0;
+  std::vector<consensus::v1::Member> members_;
+  std::string trouble_;
+  std::uint64_t leader_id_ = 0;
+  std::uint64_t term_ = 0;
+  bool is_leader_ = false;  // as the log says
+  bool leading_ = false;    // and everything committed before is applied
+  bool open_ = false;
+  bool opening_ = false;
+  Duration backoff_{};
+  TimerId reopen_timer_ = 0;
+  TimerId deadline_timer_ = 0;
+  std::shared_ptr<char> alive_;  // callbacks hold it weakly
+};
+
+}  // namespace skep::control

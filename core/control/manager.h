@@ -1,0 +1,87 @@
+#pragma once
+
+// The manager role of one agent: the store with its copy on disk, the consensus client, the services
+// that agentctl and nodes call, and the loops that run while this manager leads. agentd makes one when
+// the node is a manager and drops it when it is no longer. Loop thread only.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/control/consensus_client.h"
+#include "core/control/control_loop.h"
+#include "core/store/disk_state.h"
+#include "core/store/store.h"
+#include "skep/env.h"
+#include "skep/rpc.h"
+
+namespace skep::control {
+
+struct ManagerConfig {
+  std::string node_id;
+  std::string cluster_id;
+  std::uint64_t member_id = 0;
+  std::string address = {};  ///< "HOST:PORT" other managers and nodes reach this one at; may be empty
+  std::string consensus_target = "consensus/raft";
+  /// First members of the log; only given when the cluster is made (swarm init), else empty.
+  std::vector<consensus::v1::Member> bootstrap = {};
+  store::DiskState::Options disk = {};
+};
+
+class Manager {
+ public:
+  using LoopFactory = std::function<std::unique_ptr<ControlLoop>(const LoopContext&)>;
+  struct Handlers {
+    /// The manager role cannot go on (damaged log, wrong cluster); the node side and its tasks can.
+    /// Already stopped when this is called, from the loop.
+    std::function<void(const Error&)> on_fatal = {};
+    /// true: this manager leads now.
+    std::function<void(bool leading)> on_leading = {};
+  };
+
+  /// `caller` reaches the consensus driver and the drivers of this node. `backend` is shared with
+  /// work in flight on worker threads.
+  Manager(Env& env, rpc::Caller& caller, std::shared_ptr<store::StateBackend> backend,
+          ManagerConfig config, Handlers handlers);
+  ~Manager();
+  Manager(const Manager&) = delete;
+  Manager& operator=(const Manager&) = delete;
+
+  /// Answers consensus/1 events, dispatch/1 and control/1 in `table`, once per process: `manager` is
+  /// asked for every request and may answer nullptr while this node is no manager.
+  static void register_methods(rpc::MethodTable& table, std::function<Manager*()> manager);
+
+  /// A loop to run while leading, in order of adding. Before start().
+  void add_loop(LoopFactory factory);
+
+  /// Loads the state, opens the log. `done` comes once the log is open (leading may come later), or
+  /// with the error that on_fatal would get. Tries for ever while the plugin is only unavailable.
+  void start(std::function<void(Status)> done);
+  /// Ends loops, streams and proposals, writes and syncs the state. No handler is called afterwards.
+  void stop(std::function<void(Status)> done);
+
+  /// Once leading in a cluster without a Cluster object: puts the first objects. Success as well when
+  /// they are there already (a repeat after a crash).
+  void bootstrap(model::v1::Cluster cluster, model::v1::Node self, std::function<void(Status)> done);
+
+  /// Runs `then` at once when leading, else as soon as; kUnavailable "NO_LEADER" after `wait`.
+  void when_leading(Duration wait, std::function<void(Status)> then);
+
+  /// The plugin host calls it when the consensus driver appeared again after a crash or upgrade.
+  void consensus_restarted();
+
+  [[nodiscard]] bool leading() const;
+  [[nodiscard]] const store::Store& store() const;
+  [[nodiscard]] store::Proposer& proposer();
+  [[nodiscard]] const ConsensusClient& consensus() const;
+  [[nodiscard]] const ManagerConfig& config() const;
+  /// Why the log is not open or the state cannot be saved; empty when all is well.
+  [[nodiscard]] std::string trouble() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace skep::control
