@@ -161,8 +161,9 @@ void EndpointCore::on_frame(const bus::v1::Header& header, Body body) {
     case bus::v1::WELCOME:
     case bus::v1::REJECT:
     case bus::v1::PONG:
-    case bus::v1::BYE:
       return;  // between carrier and router; harmless here
+    case bus::v1::BYE:
+      return disconnect("the other side of the bus went away");
     case bus::v1::MESSAGE_TYPE_UNSPECIFIED:
     case bus::v1::MessageType_INT_MIN_SENTINEL_DO_NOT_USE_:
     case bus::v1::MessageType_INT_MAX_SENTINEL_DO_NOT_USE_:

@@ -9,7 +9,7 @@
 
 namespace skep {
 
-class ConsensusDriver : public Driver {
+class ConsensusDriver : public virtual Driver {
  public:
   template <class T>
   using Reply = rpc::Reply<T>;

@@ -7,7 +7,7 @@
 
 namespace skep {
 
-class DiscoveryDriver : public Driver {
+class DiscoveryDriver : public virtual Driver {
  public:
   template <class T>
   using Reply = rpc::Reply<T>;

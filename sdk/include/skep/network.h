@@ -9,7 +9,7 @@
 
 namespace skep {
 
-class NetworkDriver : public Driver {
+class NetworkDriver : public virtual Driver {
  public:
   virtual network::v1::CapabilitiesResponse capabilities() = 0;
   virtual Result<network::v1::CreateNetworkResponse> create_network(

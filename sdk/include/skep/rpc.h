@@ -198,6 +198,8 @@ class MethodTable {
     };
   }
 
+  /// Answers `method` with an untyped entry (relays, wrappers).
+  void set(std::string method, Entry entry) { entries_[std::move(method)] = std::move(entry); }
   /// nullptr when nobody answers `method`.
   [[nodiscard]] const Entry* find(std::string_view method) const {
     const auto it = entries_.find(method);

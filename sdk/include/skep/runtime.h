@@ -9,7 +9,7 @@
 
 namespace skep {
 
-class RuntimeDriver : public Driver {
+class RuntimeDriver : public virtual Driver {
  public:
   template <class T>
   using Reply = rpc::Reply<T>;

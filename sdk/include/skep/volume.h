@@ -9,7 +9,7 @@
 
 namespace skep {
 
-class VolumeDriver : public Driver {
+class VolumeDriver : public virtual Driver {
  public:
   /// "local": a volume exists on one node only. "global": the same name is the same data everywhere.
   virtual volume::v1::CapabilitiesResponse capabilities() {
