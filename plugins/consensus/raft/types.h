@@ -29,7 +29,7 @@ struct Entry {
   Index index = 0;
   Term term = 0;
   EntryKind kind = EntryKind::kNormal;
-  std::string data;
+  std::string data = {};
 
   bool operator==(const Entry&) const = default;
   /// What limits count: the data and about what a record adds to it.
@@ -56,13 +56,35 @@ struct Member {
 };
 
 /// The members at some index. While `outgoing` is not empty the cluster is in a joint
-/// configuration and decisions need a majority of both sets.
+/// configuration: decisions need a majority of the voters in `members` and one of `outgoing`.
 struct Membership {
   std::vector<Member> members;  ///< ordered by id
   std::set<MemberId> outgoing;
-  std::set<MemberId> learners_next;  ///< voters of `outgoing` that become learners on leaving
+  std::vector<Member> learners_next;  ///< voters of `outgoing` that are learners once it is left
+  bool auto_leave = false;            ///< the leader proposes to leave the joint state by itself
 
   bool operator==(const Membership&) const = default;
+  [[nodiscard]] const Member* find(MemberId id) const {
+    for (const Member& member : members) {
+      if (member.id == id) {
+        return &member;
+      }
+    }
+    return nullptr;
+  }
+  [[nodiscard]] std::set<MemberId> voters() const {
+    std::set<MemberId> ids;
+    for (const Member& member : members) {
+      if (!member.learner) {
+        ids.insert(member.id);
+      }
+    }
+    return ids;
+  }
+  [[nodiscard]] bool is_voter(MemberId id) const {
+    const Member* member = find(id);
+    return (member != nullptr && !member->learner) || outgoing.contains(id);
+  }
 };
 
 /// Everything up to `index` is replaced by a state the core holds elsewhere.

@@ -40,6 +40,7 @@ class Wal final : public LogStorage {
   Status set_mark(const SnapshotMark& mark);
 
   [[nodiscard]] const HardState& hard_state() const { return content_.hard_state(); }
+  [[nodiscard]] const std::set<Index>& config_indexes() const { return content_.config_indexes(); }
   [[nodiscard]] const SnapshotMark& mark() const override { return content_.mark(); }
   [[nodiscard]] Index first_index() const override { return content_.base_index() + 1; }
   [[nodiscard]] Index last_index() const override { return content_.last_index(); }

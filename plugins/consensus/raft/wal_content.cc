@@ -21,6 +21,9 @@ Status LogContent::add_entry(const Entry& entry, const EntryPlace& place) {
                std::to_string(last_term()));
   }
   places_.push_back(place);
+  if (entry.kind == EntryKind::kConfig) {
+    config_indexes_.insert(entry.index);
+  }
   return ok();
 }
 
@@ -29,6 +32,7 @@ Status LogContent::truncate(Index last_kept) {
     return gap("truncation to " + std::to_string(last_kept) + " is outside of the log");
   }
   places_.resize(last_kept - base_index_);
+  config_indexes_.erase(config_indexes_.upper_bound(last_kept), config_indexes_.end());
   return ok();
 }
 
@@ -48,7 +52,9 @@ Status LogContent::set_mark(const SnapshotMark& mark) {
     places_.erase(places_.begin(), places_.begin() + dropped);
   } else {
     places_.clear();
+    config_indexes_.clear();
   }
+  config_indexes_.erase(config_indexes_.begin(), config_indexes_.upper_bound(mark.index));
   base_index_ = mark.index;
   base_term_ = mark.term;
   return ok();

@@ -209,20 +209,41 @@ Result<Watermark> decode_watermark(std::string_view payload) {
   return watermark;
 }
 
-std::string encode_membership(const Membership& membership) {
-  ByteWriter out;
-  out.u32(static_cast<std::uint32_t>(membership.members.size()));
-  for (const Member& member : membership.members) {
+namespace {
+
+void write_members(ByteWriter& out, const std::vector<Member>& members) {
+  out.u32(static_cast<std::uint32_t>(members.size()));
+  for (const Member& member : members) {
     out.u64(member.id);
     out.u8(member.learner ? 1 : 0);
     out.str16(member.node_id);
     out.str16(member.address);
   }
-  for (const auto* ids : {&membership.outgoing, &membership.learners_next}) {
-    out.u32(static_cast<std::uint32_t>(ids->size()));
-    for (const MemberId id : *ids) {
-      out.u64(id);
-    }
+}
+
+bool read_members(ByteReader& in, std::vector<Member>& members) {
+  const std::uint32_t count = in.u32();
+  for (std::uint32_t i = 0; i < count && i < kMembersMax && in.good(); ++i) {
+    Member member;
+    member.id = in.u64();
+    member.learner = in.u8() != 0;
+    member.node_id = in.str16();
+    member.address = in.str16();
+    members.push_back(std::move(member));
+  }
+  return in.good() && count <= kMembersMax;
+}
+
+}  // namespace
+
+std::string encode_membership(const Membership& membership) {
+  ByteWriter out;
+  write_members(out, membership.members);
+  write_members(out, membership.learners_next);
+  out.u8(membership.auto_leave ? 1 : 0);
+  out.u32(static_cast<std::uint32_t>(membership.outgoing.size()));
+  for (const MemberId id : membership.outgoing) {
+    out.u64(id);
   }
   return out.take();
 }
@@ -230,28 +251,15 @@ std::string encode_membership(const Membership& membership) {
 Result<Membership> decode_membership(std::string_view bytes) {
   ByteReader in(bytes);
   Membership membership;
-  const std::uint32_t count = in.u32();
-  if (count > kMembersMax) {
+  if (!read_members(in, membership.members) || !read_members(in, membership.learners_next)) {
     return malformed("membership");
   }
-  for (std::uint32_t i = 0; i < count && in.good(); ++i) {
-    Member member;
-    member.id = in.u64();
-    member.learner = in.u8() != 0;
-    member.node_id = in.str16();
-    member.address = in.str16();
-    membership.members.push_back(std::move(member));
+  membership.auto_leave = in.u8() != 0;
+  const std::uint32_t outgoing = in.u32();
+  for (std::uint32_t i = 0; i < outgoing && i < kMembersMax && in.good(); ++i) {
+    membership.outgoing.insert(in.u64());
   }
-  for (auto* ids : {&membership.outgoing, &membership.learners_next}) {
-    const std::uint32_t size = in.u32();
-    if (size > kMembersMax) {
-      return malformed("membership");
-    }
-    for (std::uint32_t i = 0; i < size && in.good(); ++i) {
-      ids->insert(in.u64());
-    }
-  }
-  if (!in.finished()) {
+  if (!in.finished() || outgoing > kMembersMax) {
     return malformed("membership");
   }
   return membership;

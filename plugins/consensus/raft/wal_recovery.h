@@ -8,6 +8,7 @@
 // like a write that did not finish (space never written is zero). Anything else is kDataLoss.
 
 #include <deque>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -81,6 +82,8 @@ class LogContent {
   [[nodiscard]] const EntryPlace& place(Index index) const {
     return places_[index - base_index_ - 1];
   }
+  /// Where changes of the members lie.
+  [[nodiscard]] const std::set<Index>& config_indexes() const { return config_indexes_; }
   [[nodiscard]] const HardState& hard_state() const { return hard_state_; }
   [[nodiscard]] const SnapshotMark& mark() const { return mark_; }
 
@@ -88,6 +91,7 @@ class LogContent {
   Index base_index_ = 0;
   Term base_term_ = 0;
   std::deque<EntryPlace> places_;
+  std::set<Index> config_indexes_;
   HardState hard_state_;
   SnapshotMark mark_;
 };

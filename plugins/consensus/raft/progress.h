@@ -1,0 +1,68 @@
+#pragma once
+
+// What a leader knows of one follower's log, and how much it may send it now.
+
+#include <deque>
+
+#include "plugins/consensus/raft/types.h"
+
+namespace skep::raft {
+
+struct FlowLimits {
+  std::size_t inflight_messages_max = 256;
+  std::size_t inflight_bytes_max = 16ULL << 20;
+  std::size_t message_bytes_max = 1ULL << 20;
+};
+
+/// Append messages sent and not answered, oldest first.
+class Inflights {
+ public:
+  void add(Index last_index, std::size_t bytes);
+  void free_up_to(Index index);
+  void clear();
+  [[nodiscard]] bool full(const FlowLimits& limits) const {
+    return sent_.size() >= limits.inflight_messages_max || bytes_ >= limits.inflight_bytes_max;
+  }
+  [[nodiscard]] std::size_t count() const { return sent_.size(); }
+
+ private:
+  struct Sent {
+    Index last_index;
+    std::size_t bytes;
+  };
+  std::deque<Sent> sent_;
+  std::size_t bytes_ = 0;
+};
+
+enum class ProgressState : std::uint8_t {
+  kProbe,      ///< match unknown: one message per heartbeat
+  kReplicate,  ///< pipelining
+  kSnapshot,   ///< its next entry is gone: waits until a snapshot was installed
+};
+
+struct Progress {
+  Index match = 0;  ///< its log surely agrees up to here
+  Index next = 1;   ///< send from here
+  Index sent_commit = 0;
+  Index pending_snapshot = 0;
+  ProgressState state = ProgressState::kProbe;
+  bool recent_active = false;
+  bool paused = false;  ///< probe: waits for the answer; replicate: everything is in flight
+  Inflights inflights = {};
+
+  void become_probe();
+  void become_replicate();
+  void become_snapshot(Index snapshot_index);
+  /// Whether the answer is news.
+  bool maybe_update(Index index);
+  /// A rejection of `rejected` with the follower's hint; false when it is stale.
+  bool maybe_decrease(Index rejected, Index hint);
+  void sent_entries(std::size_t count, std::size_t bytes, const FlowLimits& limits);
+  void sent_commit_index(Index commit) { sent_commit = commit; }
+  [[nodiscard]] bool can_bump_commit(Index index) const {
+    return index > sent_commit && sent_commit < next - 1;
+  }
+  [[nodiscard]] bool is_paused() const { return state == ProgressState::kSnapshot || paused; }
+};
+
+}  // namespace skep::raft

@@ -1,0 +1,180 @@
+#pragma once
+
+// The Raft state machine of one member, pure and single-threaded: time (tick), messages (step) and
+// proposals go in, a Ready of things to do comes out. No disk, clock, network or lock inside. The
+// shape and the rules are etcd's; membership changes take effect when they are applied.
+//
+// One round:  ready = raft.ready();
+//             send ready.messages; write ready.entries and ready.hard_state, sync;
+//             send ready.messages_after_sync; hand on ready.committed; raft.advance(ready);
+// Between ready() and advance() nothing else may be called.
+//
+// Throws BrokenInvariant when it finds itself wrong; the member must then stop for good.
+
+#include <functional>
+#include <map>
+
+#include "plugins/consensus/raft/membership.h"
+#include "plugins/consensus/raft/message.h"
+#include "plugins/consensus/raft/progress.h"
+#include "plugins/consensus/raft/raft_log.h"
+#include "plugins/consensus/raft/read_barriers.h"
+
+namespace skep::raft {
+
+enum class Role : std::uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
+std::string_view role_name(Role role);
+
+struct RaftOptions {
+  MemberId id = kNobody;
+  unsigned election_ticks = 10;  ///< the timeout is drawn from [election_ticks, 2 * election_ticks)
+  unsigned heartbeat_ticks = 1;
+  bool pre_vote = true;
+  bool check_quorum = true;
+  FlowLimits flow = {};
+  std::size_t uncommitted_bytes_max = 64ULL << 20;
+  std::size_t ready_bytes_max = 4ULL << 20;  ///< of entries, to write and committed, per Ready
+  std::function<std::uint64_t(std::uint64_t bound)> random;
+};
+
+struct SoftState {
+  MemberId leader = kNobody;
+  Role role = Role::kFollower;
+  bool operator==(const SoftState&) const = default;
+};
+
+/// A read that came with `context` may be served once `index` is applied.
+struct ReadState {
+  Index index = 0;
+  std::string context;
+};
+
+struct Ready {
+  std::optional<SoftState> soft_state;  ///< when it changed
+  std::optional<HardState> hard_state;  ///< when it changed
+  std::vector<Entry> entries;           ///< to write
+  std::optional<SnapshotMark> snapshot; ///< the log is replaced by it; its state must be fetched
+  std::vector<Message> messages;            ///< may leave at once
+  std::vector<Message> messages_after_sync; ///< promise what is written here
+  std::vector<Entry> committed;
+  std::vector<ReadState> reads;
+  bool must_sync = false;
+};
+
+class Raft {
+ public:
+  /// `applied`: what the caller's state already holds; entries above it are delivered.
+  Raft(RaftOptions options, LogStorage& storage, const HardState& state, Membership members,
+       Index applied);
+
+  void tick();
+  /// A message from another member. kInvalidArgument: of a type that never travels.
+  Status step(Message message);
+  struct Accepted {
+    Index index = 0;
+    Term term = 0;
+  };
+  /// kUnavailable NOT_LEADER, TRANSFERRING: surely not in the log. kResourceExhausted: too much is
+  /// uncommitted. kInvalidArgument: larger than kEntryBytesMax.
+  Result<Accepted> propose(std::string data);
+  /// kFailedPrecondition CHANGE_UNDER_WAY: one at a time, and not before the term's first commit.
+  Result<Accepted> propose_change(const ConfigChange& change);
+  /// The driver applies every committed kConfig entry with this, in order.
+  Status apply_config(const Entry& entry);
+  /// Asks for a ReadState with `context` (unique). kUnavailable: no leader known, ask again.
+  Status read_index(std::string context);
+  /// Starts an election now, if this member may stand.
+  void campaign();
+  /// kInvalidArgument: no voter of that id. kUnavailable: not the leader.
+  Status transfer_leadership(MemberId to);
+  void report_unreachable(MemberId id);
+  void report_snapshot(MemberId id, bool installed);
+
+  [[nodiscard]] bool has_ready() const;
+  Ready ready();
+  void advance(const Ready& ready);
+
+  [[nodiscard]] Role role() const { return role_; }
+  [[nodiscard]] MemberId leader() const { return leader_; }
+  [[nodiscard]] Term term() const { return term_; }
+  [[nodiscard]] MemberId vote() const { return vote_; }
+  [[nodiscard]] const RaftLog& log() const { return log_; }
+  [[nodiscard]] const Membership& members() const { return members_; }
+  [[nodiscard]] const std::map<MemberId, Progress>& progress() const { return progress_; }
+  [[nodiscard]] std::size_t uncommitted_bytes() const { return uncommitted_bytes_; }
+  [[nodiscard]] bool is_only_voter() const;
+  /// False while nothing depends on time: the leader of a cluster of one.
+  [[nodiscard]] bool needs_ticks() const;
+  [[nodiscard]] bool can_stand() const;
+
+ private:
+  // raft.cc: state and Ready
+  void reset(Term term);
+  void become_follower(Term term, MemberId leader);
+  void become_pre_candidate();
+  void become_candidate();
+  void become_leader();
+  void send(Message message);
+  void use_members(Membership members);
+  [[nodiscard]] HardState hard_state() const;
+  // raft_election.cc
+  enum class Campaign : std::uint8_t { kPreVote, kElection, kTransfer };
+  void hup(Campaign kind);
+  void start_campaign(Campaign kind);
+  void poll(MemberId from, MessageType type, bool granted);
+  void answer_vote(const Message& message);
+  bool step_term(const Message& message);
+  void step_candidate(Message& message);
+  void draw_election_timeout();
+  [[nodiscard]] bool unapplied_config_change() const;
+  // raft_leader.cc
+  void step_leader(Message& message);
+  void on_append_reply(const Message& message, Progress& to);
+  void on_heartbeat_reply(const Message& message, Progress& to);
+  void tick_leader();
+  void append_own(std::vector<Entry> entries);
+  bool maybe_commit();
+  bool maybe_send_append(MemberId to, bool send_if_empty);
+  bool maybe_send_snapshot(MemberId to, Progress& progress);
+  void broadcast_append();
+  void broadcast_heartbeat(const std::string& context);
+  [[nodiscard]] bool quorum_active();
+  void reduce_uncommitted(const std::vector<Entry>& committed);
+  void send_timeout_now(MemberId to);
+  // raft_follower.cc
+  void step_follower(Message& message);
+  void handle_append(Message& message);
+  void handle_heartbeat(const Message& message);
+  void handle_snapshot(const Message& message);
+  // raft_reads.cc
+  [[nodiscard]] bool committed_in_term() const;
+  void serve_read(const Message& message);
+  void respond_read(const Message& request, Index index);
+  void release_pending_reads();
+
+  RaftOptions options_;
+  RaftLog log_;
+  Role role_ = Role::kFollower;
+  Term term_ = 0;
+  MemberId vote_ = kNobody;
+  MemberId leader_ = kNobody;
+  MemberId transferee_ = kNobody;
+  Membership members_;
+  Quorum quorum_;
+  std::map<MemberId, Progress> progress_;
+  std::map<MemberId, bool> votes_;
+  Index pending_config_index_ = 0;  ///< a change may lie in the log up to here
+  std::size_t uncommitted_bytes_ = 0;
+  unsigned election_elapsed_ = 0;
+  unsigned heartbeat_elapsed_ = 0;
+  unsigned election_timeout_ = 0;
+  ReadBarriers barriers_;
+  std::vector<Message> early_reads_;  ///< came before the term's first commit
+  std::vector<Message> messages_;
+  std::vector<Message> messages_after_sync_;
+  std::vector<ReadState> reads_;
+  SoftState reported_soft_;
+  HardState reported_hard_;
+};
+
+}  // namespace skep::raft

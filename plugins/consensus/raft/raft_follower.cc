@@ -1,0 +1,86 @@
+// The follower's part of the Raft state machine. See raft.h.
+
+#include <algorithm>
+
+#include "plugins/consensus/raft/raft.h"
+
+namespace skep::raft {
+
+void Raft::step_follower(Message& message) {
+  switch (message.type) {
+    case MessageType::kAppend:
+      election_elapsed_ = 0;
+      leader_ = message.from;
+      handle_append(message);
+      return;
+    case MessageType::kHeartbeat:
+      election_elapsed_ = 0;
+      leader_ = message.from;
+      handle_heartbeat(message);
+      return;
+    case MessageType::kSnapshot:
+      election_elapsed_ = 0;
+      leader_ = message.from;
+      handle_snapshot(message);
+      return;
+    case MessageType::kTimeoutNow:
+      hup(Campaign::kTransfer);  // The old leader asks for it: no pre-vote.
+      return;
+    case MessageType::kReadIndexReply:
+      reads_.push_back({message.index, std::move(message.context)});
+      return;
+    case MessageType::kReadIndex:
+    case MessageType::kPreVote:
+    case MessageType::kPreVoteReply:
+    case MessageType::kVote:
+    case MessageType::kVoteReply:
+    case MessageType::kAppendReply:
+    case MessageType::kHeartbeatReply:
+      return;
+  }
+}
+
+void Raft::handle_append(Message& message) {
+  if (message.index < log_.committed()) {
+    send({.type = MessageType::kAppendReply, .to = message.from, .index = log_.committed()});
+    return;
+  }
+  const Index rejected = message.index;
+  if (const auto last = log_.maybe_append(message.index, message.log_term, message.commit,
+                                          std::move(message.entries))) {
+    send({.type = MessageType::kAppendReply, .to = message.from, .index = *last});
+    return;
+  }
+  const auto [hint, hint_term] =
+      log_.find_conflict_by_term(std::min(rejected, log_.last_index()), message.log_term);
+  send({.type = MessageType::kAppendReply,
+        .to = message.from,
+        .log_term = hint_term,
+        .index = rejected,
+        .reject = true,
+        .reject_hint = hint});
+}
+
+void Raft::handle_heartbeat(const Message& message) {
+  log_.commit_to(message.commit);
+  send({.type = MessageType::kHeartbeatReply, .to = message.from, .context = message.context});
+}
+
+void Raft::handle_snapshot(const Message& message) {
+  const SnapshotMark& mark = *message.snapshot;
+  if (mark.index <= log_.committed()) {
+    send({.type = MessageType::kAppendReply, .to = message.from, .index = log_.committed()});
+    return;
+  }
+  if (log_.matches(mark.index, mark.term)) {
+    // We have these entries: only learn that they are committed.
+    log_.commit_to(mark.index);
+    send({.type = MessageType::kAppendReply, .to = message.from, .index = log_.committed()});
+    return;
+  }
+  log_.restore(mark);
+  use_members(mark.membership);
+  send({.type = MessageType::kAppendReply, .to = message.from, .index = log_.last_index()});
+}
+
+}  // namespace skep::raft
