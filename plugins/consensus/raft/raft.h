@@ -74,7 +74,7 @@ class Raft {
     Index index = 0;
     Term term = 0;
   };
-  /// kUnavailable NOT_LEADER, TRANSFERRING: surely not in the log. kResourceExhausted: too much is
+  /// kUnavailable NOT_LEADER, PROPOSAL_DROPPED: surely not in the log. kResourceExhausted: too much is
   /// uncommitted. kInvalidArgument: larger than kEntryBytesMax.
   Result<Accepted> propose(std::string data);
   /// kFailedPrecondition CHANGE_UNDER_WAY: one at a time, and not before the term's first commit.

@@ -45,7 +45,7 @@ Result<Raft::Accepted> Raft::propose(std::string data) {
     return not_leader(leader_);
   }
   if (transferee_ != kNobody) {
-    return Error{Code::kUnavailable, "leadership is being handed over, try again", "TRANSFERRING"};
+    return Error{Code::kUnavailable, "leadership is being handed over, try again", "PROPOSAL_DROPPED"};
   }
   if (uncommitted_bytes_ > 0 && uncommitted_bytes_ + data.size() > options_.uncommitted_bytes_max) {
     return Error{Code::kResourceExhausted, "too many changes wait for a quorum, try again later",

@@ -1,0 +1,218 @@
+// Opening and compacting the log of the raft driver. See raft_driver.h.
+
+#include <algorithm>
+#include <charconv>
+
+#include "plugins/consensus/raft/raft_driver.h"
+#include "skep/log.h"
+
+namespace skep::raft {
+namespace {
+
+namespace v1 = consensus::v1;
+
+constexpr std::string_view kWayOut =
+    "; restore this manager from a backup, or remove its state and let it join again";
+
+Error damaged(const std::string& message) {
+  return Error{Code::kDataLoss, message + std::string(kWayOut), "LOG_DAMAGED"};
+}
+
+Status read_number(const google::protobuf::Map<std::string, std::string>& config,
+                   const std::string& key, std::uint64_t low, std::uint64_t high,
+                   std::uint64_t& value) {
+  const auto found = config.find(key);
+  if (found == config.end() || found->second.empty()) {
+    return ok();
+  }
+  const std::string& text = found->second;
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < low || number > high) {
+    return Error{Code::kInvalidArgument, "'" + key + "' must be a number from " +
+                                             std::to_string(low) + " to " + std::to_string(high) +
+                                             ", not '" + text + "'"};
+  }
+  value = number;
+  return ok();
+}
+
+}  // namespace
+
+Result<DriverConfig> parse_config(const google::protobuf::Map<std::string, std::string>& config) {
+  DriverConfig parsed;
+  auto tick_ms = static_cast<std::uint64_t>(parsed.tick.count());
+  std::uint64_t election_ticks = parsed.election_ticks;
+  std::uint64_t segment_kib = parsed.segment_bytes / 1024;
+  SKEP_TRY(read_number(config, "tick_ms", 1, 10'000, tick_ms));
+  SKEP_TRY(read_number(config, "election_ticks", 3, 1'000, election_ticks));
+  SKEP_TRY(read_number(config, "segment_kib", 8, 1'048'576, segment_kib));
+  SKEP_TRY(read_number(config, "trailing_entries", 0, 10'000'000, parsed.trailing_entries));
+  SKEP_TRY(read_number(config, "snapshot_entries", 1, 10'000'000, parsed.snapshot_entries));
+  parsed.tick = std::chrono::milliseconds(tick_ms);
+  parsed.election_ticks = static_cast<unsigned>(election_ticks);
+  parsed.segment_bytes = segment_kib * 1024;
+  return parsed;
+}
+
+void RaftDriver::open(const v1::StartRequest& request, Reply<v1::StartResponse> reply) {
+  if (failure_) {
+    return reply(*failure_);
+  }
+  if (stalled_) {
+    return reply(Error{Code::kResourceExhausted, "the log waits for disk space: free some", "DISK_FULL"});
+  }
+  Status opened = ok();
+  guarded([&] { opened = raft_ == nullptr ? open_log(request) : reopen(request); });
+  if (failure_) {
+    return reply(*failure_);
+  }
+  if (!opened) {
+    if (raft_ == nullptr) {
+      wal_.reset();
+    }
+    return reply(std::move(opened).error());
+  }
+  v1::StartResponse response;
+  response.set_last_index(raft_->log().last_index());
+  response.set_commit_index(raft_->log().committed());
+  for (const Member& member : raft_->members().members) {
+    v1::Member& out = *response.add_members();
+    out.set_id(member.id);
+    out.set_node_id(member.node_id);
+    out.set_address(member.address);
+    out.set_learner(member.learner);
+  }
+  reply(std::move(response));
+  leadership_->repeat();
+  schedule_pump();
+}
+
+Status RaftDriver::check_applied(const v1::StartRequest& request) const {
+  const Index applied = request.applied_index();
+  if (applied > wal_->last_index()) {
+    return damaged("the state holds entry " + std::to_string(applied) + ", the log ends at " +
+                   std::to_string(wal_->last_index()) + ": the log was lost or is an old copy");
+  }
+  if (applied + 1 < wal_->first_index()) {
+    return damaged("the state ends at entry " + std::to_string(applied) + ", the log begins at " +
+                   std::to_string(wal_->first_index()) + ": the state was lost or is an old copy");
+  }
+  if (request.applied_term() != 0 && applied > 0 && wal_->term(applied) != request.applied_term()) {
+    return damaged("the state holds entry " + std::to_string(applied) + " of term " +
+                   std::to_string(request.applied_term()) + ", the log holds another one");
+  }
+  return ok();
+}
+
+Status RaftDriver::bootstrap(const v1::StartRequest& request) {
+  const bool empty = wal_->last_index() == 0 && wal_->hard_state().term == 0;
+  if (!empty || request.bootstrap().empty()) {
+    return ok();
+  }
+  ConfigChange first;
+  for (const v1::Member& member : request.bootstrap()) {
+    first.steps.push_back({MemberStep::Kind::kAdd,
+                           {member.id(), member.node_id(), member.address(), member.learner()}});
+  }
+  SKEP_TRY(apply_change({}, first));
+  // Every first member writes the same entry, so it is committed before anybody voted.
+  const Entry entry{.index = 1, .term = 1, .kind = EntryKind::kConfig,
+                    .data = encode_config_change(first)};
+  SKEP_TRY(wal_->append(std::vector{entry}, HardState{1, kNobody, 1}));
+  return wal_->sync();
+}
+
+Result<Membership> RaftDriver::members_at(Index index) {
+  Membership members = wal_->mark().membership;
+  for (const Index at : wal_->config_indexes()) {
+    if (at > index) {
+      break;
+    }
+    SKEP_TRY_ASSIGN(const auto entries, wal_->entries(at, at, kEntryBytesMax));
+    SKEP_TRY_ASSIGN(const ConfigChange change, decode_config_change(entries.front().data));
+    if (auto after = apply_change(members, change)) {
+      members = *std::move(after);  // One that was refused when it was applied is refused again.
+    }
+  }
+  return members;
+}
+
+Status RaftDriver::open_log(const v1::StartRequest& request) {
+  WalOptions options;
+  options.directory = directory_;
+  options.cluster = request.cluster_id();
+  options.member = request.member_id();
+  options.segment_bytes = config_.segment_bytes;
+  SKEP_TRY_ASSIGN(wal_, Wal::open(env_->disk, std::move(options)));
+  SKEP_TRY(check_applied(request));
+  SKEP_TRY(bootstrap(request));
+  const Index applied = std::max<Index>(wal_->hard_state().commit, request.applied_index());
+  SKEP_TRY_ASSIGN(Membership members, members_at(applied));
+  RaftOptions raft_options;
+  raft_options.id = request.member_id();
+  raft_options.election_ticks = config_.election_ticks;
+  raft_options.ready_bytes_max =
+      std::min<std::size_t>(raft_options.ready_bytes_max, wal_->capacity_bytes() / 2);
+  raft_options.random = [this](std::uint64_t bound) { return env_->random.below(bound); };
+  cluster_ = request.cluster_id();
+  member_ = request.member_id();
+  delivery_.restart(request.applied_index());
+  newest_state_ = wal_->hard_state();
+  snapshot_wanted_at_ = wal_->mark().index;
+  raft_ = std::make_unique<Raft>(std::move(raft_options), *wal_, wal_->hard_state(),
+                                 std::move(members), applied);
+  SKEP_INFO("raft log opened", {"member", member_}, {"first", wal_->first_index()},
+            {"last", wal_->last_index()}, {"commit", raft_->log().committed()},
+            {"applied", request.applied_index()}, {"cut_bytes", wal_->torn_bytes()});
+  if (raft_->is_only_voter()) {
+    raft_->campaign();  // Nobody else to wait for.
+  }
+  announce_members(applied);
+  announce_leadership();
+  return ok();
+}
+
+Status RaftDriver::reopen(const v1::StartRequest& request) {
+  if (request.member_id() != member_ || request.cluster_id() != cluster_) {
+    return Error{Code::kFailedPrecondition,
+                 "the log of member " + std::to_string(member_) + " of cluster '" + cluster_ +
+                     "' is open; restart the plugin for another one",
+                 "WRONG_CLUSTER"};
+  }
+  SKEP_TRY(check_applied(request));
+  env_->loop.cancel_timer(std::exchange(delivery_timer_, 0));
+  delivery_.restart(request.applied_index());
+  return ok();
+}
+
+void RaftDriver::snapshot_available(const v1::SnapshotAvailableRequest& request) {
+  if (!ready_for_calls()) {
+    return;
+  }
+  guarded([&] {
+    const Index safe = std::min<Index>({request.index(), delivery_.acknowledged(),
+                                        raft_->log().applied()});
+    if (safe <= config_.trailing_entries) {
+      return;
+    }
+    const Index index = safe - config_.trailing_entries;
+    const auto term = wal_->term(index);
+    if (index <= wal_->mark().index || !term) {
+      return;
+    }
+    auto members = members_at(index);
+    const Status marked = members ? wal_->set_mark({index, *term, *std::move(members)})
+                                  : Status(std::move(members).error());
+    if (marked) {
+      SKEP_DEBUG("raft log compacted", {"first", wal_->first_index()},
+                 {"segments", wal_->segment_count()});
+    } else if (wal_->poison()) {
+      give_up(marked.error());
+    } else {
+      SKEP_WARN("raft log not compacted", {"error", marked.error().message});
+    }
+  });
+}
+
+}  // namespace skep::raft
