@@ -80,8 +80,8 @@ class ImageStore {
   /// Newest first. Images whose last tag moved away have no tags.
   virtual Result<std::vector<runtime::v1::Image>> list() = 0;
   /// A name is untagged; the image goes with its last name, an id takes all its names (only with
-  /// kForce when they are several). kFailedPrecondition: a container uses it (kForce: the names go,
-  /// the layers stay until the container is gone and the next remove or pull). kNotFound.
+  /// kForce when they are several). kFailedPrecondition: a container uses it (kForce: its names go,
+  /// the image itself stays until it is removed by id without a user). kNotFound.
   virtual Result<runtime::v1::RemoveImageResponse> remove(std::string_view reference,
                                                           RemoveMode mode,
                                                           const UsedBy& used_by) = 0;
