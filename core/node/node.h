@@ -8,6 +8,9 @@
 // Stopping it stops no task: containers, sandboxes, endpoints and mounts stay, and the next start
 // adopts them.
 
+#include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -66,9 +69,13 @@ class NodeAgent {
 
   /// Loads the records, adopts what runs, opens the session. kDataLoss: records unreadable.
   Status start();
-  /// Ends session and timers; running tasks stay. Callbacks do not come any more.
+  /// Ends session and timers; running tasks stay. Afterwards it knows no task; not for a callback of
+  /// this object.
   void stop();
 
+  /// Before stop() when this agent will be back (SIGTERM): managers then wait 30 s for it instead of
+  /// giving its tasks to others. `done` comes within a second, answered or not.
+  void announce_restart(std::function<void()> done);
   /// The plugin host calls it when a driver appeared, died or changed its health.
   void drivers_changed();
   /// What the session tells managers.

@@ -74,8 +74,6 @@ std::string container_id_for(const std::string& installation_id, const std::stri
   return id;
 }
 
-bool is_final(model::v1::TaskState state) { return state > model::v1::TASK_STATE_RUNNING; }
-
 v1::TaskRecord make_record(const model::v1::Task& task, const NodeConfig& config, WallTime now) {
   v1::TaskRecord record;
   *record.mutable_task() = task;

@@ -23,9 +23,6 @@ std::string task_name(const model::v1::Task& task);
 /// reply can ever lead to a second container of one task.
 std::string container_id_for(const std::string& installation_id, const std::string& task_id);
 
-/// States after which nothing of the task runs any more.
-bool is_final(model::v1::TaskState state);
-
 /// The record of a newly assigned task, in state accepted.
 v1::TaskRecord make_record(const model::v1::Task& task, const NodeConfig& config, WallTime now);
 

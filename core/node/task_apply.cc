@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "core/model/task_state.h"
 #include "core/node/record.h"
 #include "core/node/task_plan.h"
 #include "core/node/task_runner.h"

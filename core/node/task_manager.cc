@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/model/task_state.h"
 #include "core/node/record.h"
 #include "skep/log.h"
 
@@ -63,7 +64,7 @@ TaskManager::Entry& TaskManager::add(v1::TaskRecord record) {
 
 void TaskManager::create(const model::v1::Task& task) {
   auto record = make_record(task, config_, env_.clock.wall_now());
-  const bool over = is_final(task.status().state());
+  const bool over = model::is_terminal(task.status().state());
   if (over) {
     *record.mutable_status() = task.status();  // managers know more than this node remembers
   }

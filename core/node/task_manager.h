@@ -87,6 +87,7 @@ class TaskManager {
   /// Performs it or starts to; false: nothing can be done now.
   bool take_step(const std::string& id, Entry& entry, const Step& step);
   bool enter_gate(const std::string& id, const Step& step);
+  void leave_gate(Gate& gate, const std::string& id);
   void leave_gates(const std::string& id);
   void perform(const std::string& id, Entry& entry, const Step& step);
   void pull(const std::string& id, Entry& entry);

@@ -167,6 +167,12 @@ Status plan_task(v1::TaskRecord& record, const runtime::v1::Image* image, const 
   v1::TaskRecord planned = record;
   auto& spec = *planned.mutable_task()->mutable_spec()->mutable_container();
   SKEP_TRY(expand_spec(spec, template_values(planned.task(), node)));
+  if (spec.secrets_size() > 0 || spec.configs_size() > 0) {
+    return Error{Code::kUnimplemented,
+                 "this agent cannot give secrets and configs to tasks yet: remove them from the "
+                 "service, or put the task on a node with a newer agent",
+                 "SECRETS_UNSUPPORTED"};
+  }
   planned.clear_volumes();
   planned.clear_endpoints();
   SKEP_TRY(plan_mounts(planned, image));

@@ -87,17 +87,25 @@ bool TaskManager::take_step(const std::string& id, Entry& entry, const Step& ste
 
 bool TaskManager::enter_gate(const std::string& id, const Step& step) {
   if (step.kind == StepKind::kStopContainer || step.kind == StepKind::kInspectContainer) {
+    leave_gates(id);
     return true;  // a grace period must not hold up others
   }
-  return is_run_step(step.kind) ? starts_.enter(id) : clean_ups_.enter(id);
+  if (is_run_step(step.kind)) {
+    return starts_.enter(id);
+  }
+  leave_gate(starts_, id);
+  return clean_ups_.enter(id);
+}
+
+void TaskManager::leave_gate(Gate& gate, const std::string& id) {
+  if (const std::string next = gate.leave(id); !next.empty()) {
+    pump(next);
+  }
 }
 
 void TaskManager::leave_gates(const std::string& id) {
-  for (Gate* gate : {&starts_, &clean_ups_}) {
-    if (const std::string next = gate->leave(id); !next.empty()) {
-      pump(next);
-    }
-  }
+  leave_gate(starts_, id);
+  leave_gate(clean_ups_, id);
 }
 
 void TaskManager::perform(const std::string& id, Entry& entry, const Step& step) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/model/task_state.h"
 #include "core/node/record.h"
 #include "core/node/task_plan.h"
 
@@ -186,7 +187,7 @@ NextStep first_due(const std::vector<Step>& steps, const TaskView& view, TimePoi
 bool wants_end(const v1::TaskRecord& record) {
   return record.removed() || record.exited() || !record.failure().empty() ||
          record.task().desired_state() >= model::v1::TASK_STATE_SHUTDOWN ||
-         is_final(record.status().state());
+         model::is_terminal(record.status().state());
 }
 
 bool watches_exit(const v1::TaskRecord& record) {
@@ -194,7 +195,7 @@ bool watches_exit(const v1::TaskRecord& record) {
 }
 
 bool advance(v1::TaskRecord& record, const TaskView& view, WallTime now) {
-  if (is_final(record.status().state())) {
+  if (model::is_terminal(record.status().state())) {
     return false;
   }
   if (wants_end(record)) {

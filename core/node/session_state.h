@@ -1,0 +1,62 @@
+#pragma once
+
+// The pure parts of a session: how long to wait before the next try, which assignments follow each
+// other, and which statuses managers have not acknowledged yet.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "skep/dispatch.pb.h"
+#include "skep/env.h"
+
+namespace skep::node {
+
+/// Exponential back-off with full jitter: 100 ms, then (100 ms + twice) up to 8 s, and the delay is
+/// anywhere between nothing and that.
+class BackOff {
+ public:
+  Duration next(Random& random);
+  void reset() { longest_ = Duration(0); }
+
+ private:
+  Duration longest_{0};
+};
+
+/// Puts the parts of assignment messages together and checks that none is missing.
+class AssignmentTracker {
+ public:
+  struct Assignments {
+    bool complete = false;  ///< what it does not name must go
+    std::vector<model::v1::Task> tasks;
+    std::vector<std::string> removed_tasks;
+  };
+  /// nullopt: more parts follow. kConflict: something was missed, ask for everything again.
+  Result<std::optional<Assignments>> take(const dispatch::v1::AssignmentsMessage& message);
+  /// A new stream begins.
+  void reset();
+
+ private:
+  std::string sequence_;  ///< of the last message that was complete; empty: none yet
+  std::optional<dispatch::v1::AssignmentsMessage> parts_;
+};
+
+/// Latest status of each task, until a manager acknowledged it. Size: bounded by the node's tasks.
+class StatusQueue {
+ public:
+  void note(const std::string& task_id, const model::v1::TaskStatus& status);
+  /// Nobody waits for it any more.
+  void forget(const std::string& task_id) { pending_.erase(task_id); }
+  /// At most `limit` updates; they stay queued until acknowledged.
+  [[nodiscard]] std::vector<dispatch::v1::TaskStatusUpdate> batch(std::size_t limit) const;
+  /// A newer status of the same task stays.
+  void acknowledge(const std::vector<dispatch::v1::TaskStatusUpdate>& updates);
+  [[nodiscard]] bool empty() const { return pending_.empty(); }
+
+ private:
+  std::map<std::string, model::v1::TaskStatus> pending_;
+};
+
+}  // namespace skep::node
