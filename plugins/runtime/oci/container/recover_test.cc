@@ -1,0 +1,112 @@
+// What the driver finds after the agent was killed, and after the machine was restarted.
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <filesystem>
+
+#include "plugins/runtime/oci/container/overlay.h"
+#include "plugins/runtime/oci/container/testing/lab.h"
+
+namespace skep::oci {
+namespace {
+
+using namespace std::chrono_literals;
+using runtime::v1::CONTAINER_STATE_EXITED;
+using runtime::v1::CONTAINER_STATE_RUNNING;
+
+class ROOT_Recover : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string missing = testing::missing_for_containers(); !missing.empty()) {
+      GTEST_SKIP() << missing;
+    }
+    ASSERT_TRUE(lab.start());
+  }
+  std::string start(std::vector<std::string> command) {
+    const auto request = lab.request(std::move(command));
+    EXPECT_TRUE(lab.create(request));
+    EXPECT_TRUE(lab.start_container(request.container_id()));
+    return request.container_id();
+  }
+  testing::Lab lab;
+};
+
+TEST_F(ROOT_Recover, AdoptsReportsAndCleans) {
+  const std::string runs = start({"sleep", "600"});
+  const std::string ends = start({"sh", "-c", "sleep 0.3; exit 42"});
+  const std::string unnamed = start({"sleep", "600"});
+  const auto created_only = lab.request({"sleep", "600"});
+  ASSERT_TRUE(lab.create(created_only));
+  const int pid = lab.inspect(runs)->container().pid();
+  lab.crash();
+  ASSERT_TRUE(lab.until([&] {
+    return std::filesystem::exists(lab.run_dir() + "/exits/" + ends);
+  }));
+  ASSERT_TRUE(lab.start());
+  const auto found = lab.recover({runs, ends, created_only.container_id(), "0123"});
+  ASSERT_TRUE(found) << found.error().message;
+  ASSERT_EQ(found->containers_size(), 3);
+  EXPECT_EQ(lab.inspect(runs)->container().pid(), pid);
+  EXPECT_EQ(lab.inspect(runs)->container().state(), CONTAINER_STATE_RUNNING);
+  EXPECT_EQ(lab.wait(ends)->exit().exit_code(), 42);
+  EXPECT_EQ(lab.inspect(unnamed).error().code, Code::kNotFound);
+  EXPECT_FALSE(std::filesystem::exists(lab.state_dir() + "/containers/" + unnamed));
+  EXPECT_TRUE(lab.start_container(created_only.container_id())) << "created before, started after";
+  EXPECT_EQ(lab.stop(runs, -1ns)->exit().exit_code(), 137) << "its exit is seen by the new driver";
+  for (const std::string& id : {runs, ends, created_only.container_id()}) {
+    EXPECT_TRUE(lab.remove(id, true));
+  }
+  EXPECT_EQ(lab.leftovers(), std::vector<std::string>());
+}
+
+TEST_F(ROOT_Recover, AfterARebootContainersHaveEnded) {
+  const std::string runs = start({"sleep", "600"});
+  lab.crash();
+  // A reboot: no processes, no cgroups, no mounts, an empty run directory.
+  const Cgroups cgroups(lab.env().disk.read_file("/proc/mounts").value_or(""));
+  cgroups.kill_all(lab.cgroup(runs));
+  ASSERT_TRUE(lab.until([&] {
+    return std::filesystem::exists(lab.run_dir() + "/exits/" + runs);
+  }));
+  ASSERT_TRUE(unmount_tree(lab.run_dir() + "/bundles/" + runs + "/rootfs"));
+  std::filesystem::remove_all(lab.run_dir());
+  ASSERT_TRUE(lab.start());
+  const auto found = lab.recover({runs});
+  ASSERT_TRUE(found);
+  ASSERT_EQ(found->containers_size(), 1);
+  EXPECT_EQ(found->containers(0).state(), CONTAINER_STATE_EXITED);
+  EXPECT_EQ(found->containers(0).exit().exit_code(), 255);
+  EXPECT_TRUE(lab.remove(runs, false));
+  EXPECT_EQ(lab.leftovers(), std::vector<std::string>());
+}
+
+TEST_F(ROOT_Recover, OtherInstallationsAreNotTouched) {
+  testing::Lab other;
+  ASSERT_TRUE(other.start());
+  const auto theirs = other.request({"sleep", "600"});
+  ASSERT_TRUE(other.create(theirs));
+  ASSERT_TRUE(other.start_container(theirs.container_id()));
+  const std::string ours = start({"sleep", "600"});
+  lab.crash();
+  ASSERT_TRUE(lab.start());
+  ASSERT_TRUE(lab.recover({}));
+  EXPECT_EQ(lab.leftovers(), std::vector<std::string>());
+  EXPECT_EQ(other.inspect(theirs.container_id())->container().state(), CONTAINER_STATE_RUNNING);
+  EXPECT_TRUE(other.stop(theirs.container_id(), -1ns));
+  EXPECT_TRUE(other.remove(theirs.container_id(), false));
+  EXPECT_EQ(other.leftovers(), std::vector<std::string>());
+}
+
+TEST_F(ROOT_Recover, AKilledConmonEndsItsContainer) {
+  const std::string id = start({"sleep", "600"});
+  const auto text =
+      lab.env().disk.read_file(lab.run_dir() + "/bundles/" + id + "/conmon.pid").value_or("0");
+  ASSERT_EQ(::kill(std::stoi(text), SIGKILL), 0);
+  EXPECT_EQ(lab.wait(id)->exit().exit_code(), 255);
+  EXPECT_TRUE(lab.remove(id, false));
+  EXPECT_EQ(lab.leftovers(), std::vector<std::string>());
+}
+
+}  // namespace
+}  // namespace skep::oci
