@@ -231,9 +231,7 @@ Status Wal::settle() {
   std::string batch;
   std::uint32_t chain = chain_;
   SKEP_TRY(put_watermark(batch, chain));
-  SKEP_TRY(write_at_end(batch, chain));
-  dirty_ = false;  // It promises nothing that is not on disk already; the next sync takes it along.
-  return ok();
+  return write_at_end(batch, chain);  // The next sync takes it along.
 }
 
 }  // namespace skep::raft

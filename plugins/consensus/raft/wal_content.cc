@@ -28,8 +28,16 @@ Status LogContent::add_entry(const Entry& entry, const EntryPlace& place) {
 }
 
 Status LogContent::truncate(Index last_kept) {
-  if (last_kept < base_index_ || last_kept > last_index()) {
+  if (last_kept < mark_.index || last_kept > last_index()) {
     return gap("truncation to " + std::to_string(last_kept) + " is outside of the log");
+  }
+  if (last_kept < base_index_) {
+    // What it cut lay in segments that a later mark allowed to drop; their terms are not known.
+    base_index_ = last_kept;
+    base_term_ = last_kept == mark_.index ? mark_.term : 0;
+    places_.clear();
+    config_indexes_.clear();
+    return ok();
   }
   places_.resize(last_kept - base_index_);
   config_indexes_.erase(config_indexes_.upper_bound(last_kept), config_indexes_.end());
@@ -44,9 +52,11 @@ Status LogContent::set_mark(const SnapshotMark& mark) {
   if (mark.index < base_index_) {
     return ok();  // Repeated at the start of a segment whose older entries were dropped.
   }
-  const bool same_history = mark.index <= last_index() &&
-                            (mark.index == base_index_ ? base_term_ : place(mark.index).term) ==
-                                mark.term;
+  const bool base_term_unknown = base_term_ == 0 && base_index_ != 0;
+  const bool same_history =
+      mark.index <= last_index() &&
+      (mark.index == base_index_ ? base_term_ == mark.term || base_term_unknown
+                                 : place(mark.index).term == mark.term);
   if (same_history) {
     const auto dropped = static_cast<std::ptrdiff_t>(mark.index - base_index_);
     places_.erase(places_.begin(), places_.begin() + dropped);

@@ -18,6 +18,11 @@ Error malformed(std::string_view what) {
   return Error{Code::kDataLoss, "malformed " + std::string(what), "LOG_DAMAGED"};
 }
 
+/// Its last byte is never zero: a header that was written in part shows it.
+std::uint32_t header_check(std::uint32_t chain, std::string_view first_bytes) {
+  return crc32c(chain, first_bytes) | 0x8000'0000U;
+}
+
 }  // namespace
 
 std::string encode_segment_header(const SegmentHeader& header) {
@@ -94,7 +99,7 @@ void append_record(std::string& out, RecordType type, std::uint8_t flags, std::s
   std::uint32_t crc = crc32c(chain, header.view());
   crc = crc32c(crc32c(crc, payload), end);
   header.u32(crc);
-  header.u32(crc32c(chain, header.view()));
+  header.u32(header_check(chain, header.view()));
   const std::size_t start = out.size();
   out.append(header.view()).append(payload).append(end);
   out.resize(start + record_bytes(payload.size()), '\0');
@@ -111,7 +116,7 @@ std::optional<RecordHeader> decode_record_header(std::string_view bytes, std::ui
   header.crc = in.u32();
   const std::uint32_t header_crc = in.u32();
   if (!in.good() || header.length > kRecordPayloadMax || header.type == 0 ||
-      header_crc != crc32c(chain, bytes.substr(0, 12))) {
+      header_crc != header_check(chain, bytes.substr(0, 12))) {
     return std::nullopt;
   }
   return header;

@@ -10,10 +10,11 @@
 //   record   := length:u32 type:u8 flags:u8 zero:u16 crc:u32 header_crc:u32 payload end:u8 zero*
 //               padded to 16 bytes, so that a record's header never straddles a sector
 //   crc        = crc32c(previous record's crc, first 8 bytes, payload, end)
-//   header_crc = crc32c(previous record's crc, first 12 bytes)
+//   header_crc = crc32c(previous record's crc, first 12 bytes), highest bit set
 //
-// A record that was altered, lost, moved or put between others breaks the chain. `end` is never
-// zero, and space that was never written is zero: that tells a torn write from a damaged record.
+// A record that was altered, lost, moved or put between others breaks the chain. `end` and the last
+// byte of a header are never zero, and space that was never written is zero: that tells a torn write
+// from a damaged record.
 
 #include <cstdint>
 #include <optional>

@@ -297,9 +297,8 @@ class Recovery {
     SKEP_TRY_ASSIGN(const std::string_view head, reader.at(log_.end, kRecordHeaderBytes));
     const auto header = decode_record_header(head, log_.chain);
     if (!header) {
-      return facts.garbage_end <= log_.end + kRecordHeaderBytes
-                 ? ok()
-                 : Status(damaged(path_, log_.end, "the header of a record is damaged"));
+      const bool torn = head.size() < kRecordHeaderBytes || head.back() == '\0';
+      return torn ? ok() : Status(damaged(path_, log_.end, "the header of a record is damaged"));
     }
     const std::size_t covered = kRecordHeaderBytes + header->length + 1;
     SKEP_TRY_ASSIGN(const std::string_view record, reader.at(log_.end, covered));

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "plugins/consensus/raft/crc32c.h"
 #include "skep/testing/manual_env.h"
 
 namespace skep::raft {
@@ -99,6 +100,59 @@ TEST(Wal, AMarkDropsOldSegmentsAndWhatIsBelowIt) {
   EXPECT_EQ(wal->first_index(), 81U);
   EXPECT_EQ(wal->last_index(), 100U);
   EXPECT_EQ(all(*wal).size(), 20U);
+}
+
+TEST(Wal, ATruncationIntoDroppedSegmentsReplays) {
+  MemoryDisk disk;
+  auto wal = must_open(disk);
+  Index i = 1;
+  while (wal->segment_count() < 2) {
+    must(wal->append(std::vector{entry(i, 1, std::string(900, 'x'))}, HardState{1, 7, 0}));
+    must(wal->sync());
+    ++i;
+  }
+  // Replaces two entries of the segment before, then allows to drop it.
+  const Index first_replaced = i - 3;
+  must(wal->append(std::vector{entry(first_replaced, 2, "y"), entry(first_replaced + 1, 2, "y"),
+                               entry(first_replaced + 2, 2, "z")},
+                   HardState{2, 0, 0}));
+  must(wal->sync());
+  must(wal->set_mark({first_replaced + 1, 2, {}}));
+  EXPECT_EQ(wal->segment_count(), 1U);
+  wal = must_open(disk);
+  ASSERT_NE(wal, nullptr);
+  EXPECT_EQ(all(*wal), (std::vector{entry(first_replaced + 2, 2, "z")}));
+}
+
+TEST(Wal, ASnapshotThatIsNotOfThisHistoryReplacesTheLog) {
+  MemoryDisk disk;
+  auto wal = must_open(disk);
+  must(wal->append(std::vector{entry(1, 1, "a"), entry(2, 1, "b")}, HardState{1, 7, 1}));
+  must(wal->set_mark({10, 3, {{{7, "n", "a", false}}, {}, {}, false}}));
+  EXPECT_EQ(wal->last_index(), 10U);
+  must(wal->append(std::vector{entry(11, 3, "c")}, HardState{3, 0, 10}));
+  must(wal->sync());
+  wal = must_open(disk);
+  EXPECT_EQ(all(*wal), (std::vector{entry(11, 3, "c")})) << "nothing below comes back";
+}
+
+TEST(Wal, RefusesBatchesThatDoNotFollow) {
+  MemoryDisk disk;
+  auto wal = must_open(disk);
+  EXPECT_EQ(wal->append(std::vector{entry(2, 1, "a")}, {}).error().code, Code::kInternal);
+  EXPECT_EQ(wal->append(std::vector{entry(1, 1, std::string(20'000, 'x'))}, {}).error().code,
+            Code::kInvalidArgument);
+  EXPECT_EQ(Wal::open(disk, {}).error().code, Code::kInvalidArgument);
+  must(wal->append(std::vector{entry(1, 1, "a")}, {}));
+}
+
+TEST(Crc32c, KnownValueBothWays) {
+  EXPECT_EQ(crc32c(0, "123456789"), 0xE3069283U);
+  std::string data;
+  for (int i = 0; i < 100; ++i) {
+    data.push_back(static_cast<char>(i * 7));
+    EXPECT_EQ(crc32c(99, data), crc32c_portable(99, data));
+  }
 }
 
 }  // namespace
