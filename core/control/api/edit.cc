@@ -1,0 +1,248 @@
+#include "core/control/api/edit.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/control/api/lookup.h"
+#include "core/model/ids.h"
+#include "core/model/names.h"
+#include "core/model/validate.h"
+
+namespace skep::control {
+namespace {
+
+using model::v1::Node;
+using model::v1::Service;
+using model::v1::ServiceSpec;
+
+void note_operation(model::v1::Meta& meta, const std::string& operation_id) {
+  if (operation_id.empty()) {
+    return;
+  }
+  meta.add_operation_ids(operation_id);
+  const int surplus = meta.operation_ids_size() - static_cast<int>(kOperationIdsKept);
+  if (surplus > 0) {
+    meta.mutable_operation_ids()->DeleteSubrange(0, surplus);
+  }
+}
+
+Status check_version(std::string_view noun, std::string_view name, std::uint64_t read,
+                     std::uint64_t present) {
+  if (read == 0) {
+    return Error{Code::kInvalidArgument, "an update must name the version that was read",
+                 "VERSION_MISSING"};
+  }
+  if (read != present) {
+    return Error{Code::kConflict,
+                 std::string(noun) + " '" + std::string(name) + "' changed since it was read (version " +
+                     std::to_string(read) + ", now " + std::to_string(present) +
+                     "); read it again and repeat the change",
+                 "VERSION_CONFLICT"};
+  }
+  return ok();
+}
+
+/// Networks that every node has without anybody creating them.
+bool is_predefined(std::string_view network) {
+  return network == "bridge" || network == "host" || network == "none";
+}
+
+Status check_references(const store::View& view, const ServiceSpec& spec) {
+  for (const auto& network : spec.task().networks()) {
+    const std::string& target = network.target();
+    if (!is_predefined(target) && view.get<model::v1::Network>(target) == nullptr &&
+        view.network_by_name(target) == nullptr) {
+      return Error{Code::kNotFound, "network '" + target + "' not found", "NETWORK_UNKNOWN"};
+    }
+  }
+  for (const auto& secret : spec.task().container().secrets()) {
+    if (view.get<model::v1::Secret>(secret.id()) == nullptr) {
+      return Error{Code::kNotFound, "secret '" + secret.name() + "' not found", "SECRET_UNKNOWN"};
+    }
+  }
+  for (const auto& config : spec.task().container().configs()) {
+    if (view.get<model::v1::Config>(config.id()) == nullptr) {
+      return Error{Code::kNotFound, "config '" + config.name() + "' not found", "CONFIG_UNKNOWN"};
+    }
+  }
+  return ok();
+}
+
+/// A fixed port of the routing mesh belongs to one service.
+Status check_ports(const store::View& view, const ServiceSpec& spec, const std::string& service_id) {
+  using model::v1::PublishedPort;
+  for (const auto& port : spec.endpoint().ports()) {
+    if (port.mode() != PublishedPort::INGRESS || port.published_port() == 0) {
+      continue;
+    }
+    for (const auto& [id, other] : view.all<Service>()) {
+      if (id == service_id) {
+        continue;
+      }
+      const auto same = [&port](const PublishedPort& taken) {
+        return taken.mode() == PublishedPort::INGRESS && taken.protocol() == port.protocol() &&
+               taken.published_port() == port.published_port();
+      };
+      if (std::any_of(other->endpoint().ports().begin(), other->endpoint().ports().end(), same) ||
+          std::any_of(other->spec().endpoint().ports().begin(), other->spec().endpoint().ports().end(), same)) {
+        return Error{Code::kAlreadyExists,
+                     "port " + std::to_string(port.published_port()) + " is already published by service '" +
+                         other->spec().name() + "'; choose another one",
+                     "PORT_IN_USE"};
+      }
+    }
+  }
+  return ok();
+}
+
+Status check_spec(const store::View& view, const ServiceSpec& spec, const std::string& service_id) {
+  SKEP_TRY(model::validate_service_spec(spec));
+  if (spec.ByteSizeLong() > kServiceSpecBytesMax) {
+    return Error{Code::kInvalidArgument,
+                 "the service's specification has " + std::to_string(spec.ByteSizeLong()) +
+                     " bytes, at most " + std::to_string(kServiceSpecBytesMax) +
+                     " are allowed; put large values into a config",
+                 "SPEC_TOO_LARGE"};
+  }
+  SKEP_TRY(check_references(view, spec));
+  return check_ports(view, spec, service_id);
+}
+
+std::string free_name(const store::View& view, const std::set<std::string>& in_flight, Random& random) {
+  std::string name = model::random_name(random);
+  const std::string base = name;
+  for (int number = 1; view.service_by_name(name) != nullptr || in_flight.contains(name); ++number) {
+    name = base + std::to_string(number);
+  }
+  return name;
+}
+
+}  // namespace
+
+bool has_operation(const model::v1::Meta& meta, const std::string& operation_id) {
+  return !operation_id.empty() && std::find(meta.operation_ids().begin(), meta.operation_ids().end(),
+                                            operation_id) != meta.operation_ids().end();
+}
+
+Result<Edit<Service>> create_service(const store::View& view,
+                                     const control::v1::CreateServiceRequest& request,
+                                     const std::string& operation_id,
+                                     const std::set<std::string>& names_in_flight, Random& random) {
+  Edit<Service> edit;
+  Service& service = edit.object;
+  *service.mutable_spec() = request.spec();
+  ServiceSpec& spec = *service.mutable_spec();
+  if (spec.name().empty()) {
+    for (const auto& [id, other] : view.all<Service>()) {
+      if (has_operation(other->meta(), operation_id)) {
+        edit.object = *other;
+        return edit;
+      }
+    }
+    spec.set_name(free_name(view, names_in_flight, random));
+  }
+  if (spec.mode_case() == ServiceSpec::MODE_NOT_SET) {
+    spec.mutable_replicated()->set_replicas(1);
+  }
+  const auto existing = view.service_by_name(spec.name());
+  if (existing != nullptr && has_operation(existing->meta(), operation_id)) {
+    edit.object = *existing;
+    return edit;
+  }
+  SKEP_TRY(check_spec(view, spec, ""));
+  if (existing != nullptr || names_in_flight.contains(spec.name())) {
+    return Error{Code::kAlreadyExists,
+                 "service '" + spec.name() + "' already exists; choose another name or update it",
+                 "NAME_IN_USE"};
+  }
+  service.set_id(model::new_id(random));
+  *service.mutable_endpoint()->mutable_spec() = spec.endpoint();
+  note_operation(*service.mutable_meta(), operation_id);
+  edit.transaction.put(service);
+  return edit;
+}
+
+Result<Edit<Service>> update_service(const store::View& view,
+                                     const control::v1::UpdateServiceRequest& request,
+                                     const std::string& operation_id, WallTime now) {
+  SKEP_TRY_ASSIGN(const auto known, find_service(view, request.ref()));
+  Edit<Service> edit;
+  edit.object = *known;
+  if (has_operation(known->meta(), operation_id)) {
+    return edit;
+  }
+  SKEP_TRY(check_version("service", known->spec().name(), request.version(), known->meta().version()));
+  Service& service = edit.object;
+  if (request.rollback()) {
+    if (!known->has_previous_spec()) {
+      return Error{Code::kFailedPrecondition,
+                   "service '" + known->spec().name() + "' has no previous specification to roll back to",
+                   "NO_PREVIOUS_SPEC"};
+    }
+    *service.mutable_spec() = known->previous_spec();
+  } else {
+    *service.mutable_spec() = request.spec();
+    if (service.spec().name().empty()) {
+      service.mutable_spec()->set_name(known->spec().name());
+    }
+    if (service.spec().mode_case() == ServiceSpec::MODE_NOT_SET && known->spec().has_replicated()) {
+      *service.mutable_spec()->mutable_replicated() = known->spec().replicated();
+    }
+  }
+  SKEP_TRY(check_spec(view, service.spec(), service.id()));
+  SKEP_TRY(model::validate_service_change(known->spec(), service.spec()));
+  *service.mutable_previous_spec() = known->spec();
+  if (model::needs_new_tasks(known->spec(), service.spec())) {
+    // Higher than every earlier one: the version that was read grows with every change.
+    service.set_spec_version(known->meta().version());
+    service.clear_update_status();
+    if (request.rollback()) {
+      auto& update = *service.mutable_update_status();
+      update.set_state(model::v1::UpdateStatus::ROLLBACK_STARTED);
+      update.set_message("manually requested rollback");
+      update.set_started_at(now);
+    }
+  }
+  note_operation(*service.mutable_meta(), operation_id);
+  edit.transaction.put(service);
+  return edit;
+}
+
+Result<Edit<Service>> remove_service(const store::View& view,
+                                     const control::v1::RemoveServiceRequest& request) {
+  SKEP_TRY_ASSIGN(const auto known, find_service(view, request.ref()));
+  Edit<Service> edit;
+  edit.object = *known;
+  edit.transaction.remove(*known);  // the orchestrator ends its tasks
+  return edit;
+}
+
+Result<Edit<Node>> update_node(const store::View& view, const control::v1::UpdateNodeRequest& request,
+                               const std::string& operation_id, std::string_view self) {
+  SKEP_TRY_ASSIGN(const auto known, find_node(view, request.ref(), self));
+  Edit<Node> edit;
+  edit.object = *known;
+  if (has_operation(known->meta(), operation_id)) {
+    return edit;
+  }
+  SKEP_TRY(check_version("node", known->id(), request.version(), known->meta().version()));
+  SKEP_TRY(model::validate_node_spec(request.spec()));
+  if (known->spec().role() == model::v1::NODE_ROLE_MANAGER &&
+      request.spec().role() != model::v1::NODE_ROLE_MANAGER) {
+    std::size_t managers = 0;
+    for (const auto& [id, node] : view.all<Node>()) {
+      managers += node->spec().role() == model::v1::NODE_ROLE_MANAGER ? 1 : 0;
+    }
+    if (managers <= 1) {
+      return Error{Code::kFailedPrecondition,
+                   "node '" + known->id() + "' is the last manager; promote another node first",
+                   "LAST_MANAGER"};
+    }
+  }
+  *edit.object.mutable_spec() = request.spec();
+  note_operation(*edit.object.mutable_meta(), operation_id);
+  edit.transaction.put(edit.object);
+  return edit;
+}
+
+}  // namespace skep::control
