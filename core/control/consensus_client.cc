@@ -242,6 +242,9 @@ void ConsensusClient::apply_entry(const consensus::v1::Entry& entry) {
 }
 
 void ConsensusClient::on_leadership(const consensus::v1::LeadershipRequest& request) {
+  if (alive_ == nullptr) {
+    return;
+  }
   leader_id_ = request.leader_id();
   term_ = request.term();
   if (request.leader() == is_leader_ && request.leader() == leading_) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/control/api/lookup.h"
+#include "core/control/api/redact.h"
 #include "core/model/ids.h"
 #include "core/model/names.h"
 #include "core/model/validate.h"
@@ -188,6 +189,7 @@ Result<Edit<Service>> update_service(const store::View& view,
     if (service.spec().mode_case() == ServiceSpec::MODE_NOT_SET && known->spec().has_replicated()) {
       *service.mutable_spec()->mutable_replicated() = known->spec().replicated();
     }
+    keep_credentials(known->spec(), *service.mutable_spec());
   }
   SKEP_TRY(check_spec(view, service.spec(), service.id()));
   SKEP_TRY(model::validate_service_change(known->spec(), service.spec()));
