@@ -1,0 +1,65 @@
+#pragma once
+
+// The agent as a command sees it: calls that block until answered, and streams that run the loop
+// until they end. Everything happens on the caller's thread; while a call waits, the loop's timers
+// and watched fds (Ctrl-C, the terminal) are served.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "skep/env.h"
+#include "skep/result.h"
+#include "skep/rpc.h"
+
+namespace skep::ctl {
+
+/// One connection to an agent, with the loop it lives on.
+class Connection {
+ public:
+  virtual ~Connection() = default;
+  virtual rpc::Caller& caller() = 0;
+  virtual Loop& loop() = 0;
+  /// Serves the loop until `done()` is true.
+  virtual void run_until(const std::function<bool()>& done) = 0;
+};
+
+inline constexpr std::chrono::milliseconds kCallDeadline{30'000};
+/// Target of the agent itself; drivers are "runtime/oci", "volume/local".
+inline constexpr const char* kCore = "core";
+
+class Client {
+ public:
+  explicit Client(Connection& connection) : connection_(connection) {}
+
+  /// Calls M and waits. Errors are the agent's own, or kUnavailable/kTimeout.
+  template <class M>
+  Result<typename M::Response> call(const std::string& target, const typename M::Request& request,
+                                    std::chrono::milliseconds deadline = kCallDeadline) {
+    SKEP_TRY_ASSIGN(const rpc::Body body, call_raw(target, M::kName, request.SerializeAsString(), deadline));
+    return rpc::parse<typename M::Response>(body);
+  }
+
+  /// Opens M and hands every chunk to `on_chunk` until the other side ends.
+  template <class M>
+  Status stream(const std::string& target, const typename M::Request& first,
+                std::function<void(const typename M::Response&)> on_chunk) {
+    std::optional<Status> done;
+    auto stream = rpc::open<M>(connection_.caller(), target, first, {.deadline = std::chrono::milliseconds(0)},
+                               std::move(on_chunk), [&done](Status status) { done = std::move(status); });
+    connection_.run_until([&done] { return done.has_value(); });
+    return std::move(*done);
+  }
+
+  Result<rpc::Body> call_raw(const std::string& target, std::string_view method, rpc::Body body,
+                             std::chrono::milliseconds deadline);
+  [[nodiscard]] Connection& connection() { return connection_; }
+  /// Serves the loop for `time`, or until `done()`.
+  void wait(Duration time, const std::function<bool()>& done);
+
+ private:
+  Connection& connection_;
+};
+
+}  // namespace skep::ctl
