@@ -119,6 +119,11 @@ Command& Command::later(std::string names, std::string value, std::string reason
   return *this;
 }
 
+Command& Command::add_flag(Flag flag) {
+  flags_.push_back(std::move(flag));
+  return *this;
+}
+
 std::string_view Command::name() const { return first_name(names_); }
 
 bool Command::answers_to(std::string_view word) const {

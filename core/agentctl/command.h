@@ -57,6 +57,7 @@ class Command {
                   std::function<Status(const std::string&)> parse);
   /// A flag of Docker's whose part comes later: given, it answers that it is not there yet.
   Command& later(std::string names, std::string value, std::string reason);
+  Command& add_flag(Flag flag);
 
   [[nodiscard]] std::string_view name() const;
   [[nodiscard]] bool answers_to(std::string_view word) const;
