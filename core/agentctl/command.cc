@@ -31,7 +31,7 @@ Command& Command::add(std::string names, std::string summary) {
 Command& Command::arguments(std::string usage, std::size_t min, std::size_t max) {
   usage_ = std::move(usage);
   arguments_min_ = min;
-  arguments_max_ = max == 0 ? std::nullopt : std::optional(max);
+  arguments_max_ = max;
   return *this;
 }
 
@@ -170,7 +170,7 @@ class CommandParser {
       } else if (word == "--version" || word == "-v") {
         words_.insert(words_.begin() + static_cast<std::ptrdiff_t>(at_), "version");
       } else {
-        return usage_error(fmt::format("unknown flag '{}' for '{}'{}; see '{} --help'", word, path_,
+        return usage_error(fmt::format("unknown flag '{}' for '{}'{} (see '{} --help')", word, path_,
                                        did_you_mean(word, {"--root", "--help", "--version"}), path_));
       }
     }
@@ -189,7 +189,7 @@ class CommandParser {
     for (const auto& child : command_->commands_) {
       known.push_back(child->name());
     }
-    return usage_error(fmt::format("'{}' is not a command of '{}'{}; see '{} --help'", words_[at_], path_,
+    return usage_error(fmt::format("'{}' is not a command of '{}'{} (see '{} --help')", words_[at_], path_,
                                    did_you_mean(words_[at_], known), path_));
   }
 
@@ -233,12 +233,12 @@ class CommandParser {
   }
 
   static CLI::Option* add(CLI::App& app, const Flag& flag) {
-    if (flag.value.empty() && flag.later.empty()) {
+    if (flag.value.empty()) {
       return app.add_flag(flag.names)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     }
     return app.add_option(flag.names)
         ->type_size(1)
-        ->expected(flag.value.empty() ? 0 : 1)
+        ->expected(1)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
         ->allow_extra_args(false);
   }
@@ -269,7 +269,7 @@ class CommandParser {
         names.push_back(std::move(name));
       }
     }
-    return usage_error(fmt::format("unknown flag '{}' for '{}'{}; see '{} --help'", flag, path_,
+    return usage_error(fmt::format("unknown flag '{}' for '{}'{} (see '{} --help')", flag, path_,
                                    did_you_mean(flag, {names.begin(), names.end()}), path_));
   }
 
@@ -290,15 +290,13 @@ class CommandParser {
   }
 
   Status check_count(std::size_t count) const {
-    if (count < command_->arguments_min_ ||
-        (command_->arguments_max_ && count > *command_->arguments_max_)) {
-      const std::size_t min = command_->arguments_min_;
-      const bool exact = command_->arguments_max_ == min;
-      return usage_error(fmt::format("'{}' needs {}{} argument{}, got {}\nUsage:  {} {}", path_,
-                                     exact ? "" : count < min ? "at least " : "at most ",
-                                     count < min ? min : *command_->arguments_max_,
-                                     (count < min ? min : *command_->arguments_max_) == 1 ? "" : "s", count,
-                                     path_, command_->usage_));
+    const std::size_t min = command_->arguments_min_;
+    const std::size_t max = command_->arguments_max_;
+    if (count < min || count > max) {
+      const std::size_t bound = count < min ? min : max;
+      return usage_error(fmt::format("'{}' needs {}{} argument{}, got {}; usage: {} {}", path_,
+                                     min == max ? "" : count < min ? "at least " : "at most ", bound,
+                                     bound == 1 ? "" : "s", count, path_, command_->usage_));
     }
     return ok();
   }

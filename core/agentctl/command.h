@@ -37,8 +37,9 @@ class Command {
 
   /// Adds a sub-command; `names` may hold aliases: "ls,list". The reference stays valid.
   Command& add(std::string names, std::string summary);
-  /// What stands behind the flags: "[OPTIONS] SERVICE [SERVICE...]" with bounds (max 0 = any).
-  Command& arguments(std::string usage, std::size_t min, std::size_t max);
+  /// What stands behind the flags: "[OPTIONS] SERVICE [SERVICE...]" with bounds.
+  Command& arguments(std::string usage, std::size_t min, std::size_t max = kAny);
+  static constexpr std::size_t kAny = static_cast<std::size_t>(-1);
   /// Flags end at the first argument; what follows belongs to somebody else's command line.
   Command& stop_at_first_argument();
   /// What it does; the result is the exit code.
@@ -76,7 +77,7 @@ class Command {
   std::string usage_;
   std::string completion_;
   std::size_t arguments_min_ = 0;
-  std::optional<std::size_t> arguments_max_ = 0;
+  std::size_t arguments_max_ = 0;
   bool stops_at_first_ = false;
   std::vector<Flag> flags_;
   std::vector<std::unique_ptr<Command>> commands_;

@@ -23,11 +23,23 @@ struct Terminal {
   bool colour = false;  ///< output is a terminal and NO_COLOR is not set
 };
 
+struct World {
+  Clock& clock;
+  Random& random;
+  Disk& disk;
+  Subprocess& subprocess;
+};
+
 struct Context {
+  Context(std::ostream& output, std::ostream& errors, std::istream& input, World world)
+      : out(output), err(errors), in(input), clock(world.clock), random(world.random), disk(world.disk),
+        subprocess(world.subprocess) {}
+
   std::ostream& out;
   std::ostream& err;
   std::istream& in;
   Clock& clock;
+  Random& random;
   Disk& disk;
   Subprocess& subprocess;
   std::map<std::string, std::string> environment = {};
@@ -46,10 +58,6 @@ struct Context {
  private:
   std::unique_ptr<Connection> connection_;
   std::unique_ptr<Client> client_;
-
- public:
-  Context(std::ostream& o, std::ostream& e, std::istream& i, Clock& c, Disk& d, Subprocess& s)
-      : out(o), err(e), in(i), clock(c), disk(d), subprocess(s) {}
 };
 
 }  // namespace skep::ctl

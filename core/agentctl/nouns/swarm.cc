@@ -1,0 +1,180 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <ostream>
+
+#include "core/agentctl/command.h"
+#include "core/agentctl/context.h"
+#include "core/agentctl/nouns/nouns.h"
+#include "core/agentctl/text.h"
+#include "core/model/units.h"
+#include "skep/agent.methods.h"
+
+namespace skep::ctl {
+namespace {
+
+struct InitOptions {
+  agent::v1::InitRequest request;
+};
+
+Status set_availability(agent::v1::InitRequest& request, const std::string& text) {
+  if (text != "active" && text != "pause" && text != "drain") {
+    return Error{Code::kInvalidArgument, fmt::format("'{}' is not an availability: use active, pause or drain", text)};
+  }
+  request.set_availability(text == "active"  ? model::v1::AVAILABILITY_ACTIVE
+                           : text == "pause" ? model::v1::AVAILABILITY_PAUSE
+                                             : model::v1::AVAILABILITY_DRAIN);
+  return ok();
+}
+
+template <class Set>
+auto duration_flag(Set set) {
+  return [set](const std::string& text) -> Status {
+    SKEP_TRY_ASSIGN(const Duration time, model::parse_duration(text));
+    if (time.count() <= 0) {
+      return Error{Code::kInvalidArgument, fmt::format("'{}' is not longer than zero", text)};
+    }
+    set(time.count());
+    return ok();
+  };
+}
+
+template <class Set>
+auto count_flag(Set set) {
+  return [set](const std::string& text) -> Status {
+    SKEP_TRY_ASSIGN(const std::uint64_t number, parse_count(text));
+    set(number);
+    return ok();
+  };
+}
+
+Status set_history(agent::v1::InitRequest& request, const std::string& text) {
+  const bool negative = text.starts_with('-');
+  SKEP_TRY_ASSIGN(const std::uint64_t number, parse_count(text.substr(negative ? 1 : 0)));
+  request.mutable_spec()->set_task_history_limit(negative ? -1 : static_cast<std::int64_t>(number));
+  return ok();
+}
+
+Status set_port(agent::v1::InitRequest& request, const std::string& text) {
+  SKEP_TRY_ASSIGN(const std::uint64_t port, parse_count(text));
+  if (port != 0 && (port < 1024 || port > 49151)) {
+    return Error{Code::kInvalidArgument, fmt::format("'{}' is out of range: use 1024 to 49151, or 0 for 4789", text)};
+  }
+  request.set_data_path_port(static_cast<std::uint32_t>(port));
+  return ok();
+}
+
+Status set_mask(agent::v1::InitRequest& request, const std::string& text) {
+  SKEP_TRY_ASSIGN(const std::uint64_t bits, parse_count(text));
+  if (bits < 1 || bits > 29) {
+    return Error{Code::kInvalidArgument, fmt::format("'{}' is out of range: use 1 to 29", text)};
+  }
+  request.set_subnet_size(static_cast<std::uint32_t>(bits));
+  return ok();
+}
+
+Result<int> init(Context& context, const InitOptions& options) {
+  SKEP_TRY_ASSIGN(Client * agent, context.agent());
+  SKEP_TRY_ASSIGN(const auto answer, agent->call<agent::v1::methods::Init>(kCore, options.request));
+  context.out << fmt::format(
+      "Swarm initialized: current node ({}) is now a manager.\n\n"
+      "Next: 'agentctl service create --name web IMAGE' runs a service, 'agentctl node ls' lists the nodes.\n"
+      "Adding more nodes (swarm join) comes with a later version.\n",
+      answer.node_id());
+  return 0;
+}
+
+void add_init(Command& swarm) {
+  auto options = std::make_shared<InitOptions>();
+  auto& request = options->request;
+  auto& spec = *request.mutable_spec();
+  spec.set_task_history_limit(5);
+  auto& command = swarm.add("init", "Make this node the first manager of a new swarm");
+  command.arguments("[OPTIONS]", 0, 0);
+  const auto text = [&](const char* name, const char* value, const char* help, auto set) {
+    command.parsed(name, value, help, [set](const std::string& given) {
+      set(given);
+      return ok();
+    });
+  };
+  text("--advertise-addr", "string", "Address others reach this node at: IP or interface, with optional port",
+       [&request](const std::string& v) { request.set_advertise_address(v); });
+  text("--listen-addr", "string", "Address to listen on (default 0.0.0.0:2377)",
+       [&request](const std::string& v) { request.set_listen_address(v); });
+  command.parsed("--availability", "string", "active, pause or drain (default active)",
+                 [&request](const std::string& v) { return set_availability(request, v); });
+  command.parsed("--cert-expiry", "duration", "Life of node certificates (default 2160h0m0s)",
+                 duration_flag([&spec](std::int64_t v) { spec.set_certificate_expiry(v); }));
+  command.parsed("--dispatcher-heartbeat", "duration", "Heartbeat of the nodes (default 5s)",
+                 duration_flag([&spec](std::int64_t v) { spec.set_heartbeat_period(v); }));
+  command.parsed("--task-history-limit", "int", "Ended tasks kept per slot, negative for all (default 5)",
+                 [&request](const std::string& v) { return set_history(request, v); });
+  command.parsed("--snapshot-interval", "uint", "Log entries between snapshots (default 10000)",
+                 count_flag([&spec](std::uint64_t v) { spec.set_snapshot_interval(v); }));
+  command.parsed("--max-snapshots", "uint", "Old snapshots kept", count_flag([&spec](std::uint64_t v) { spec.set_snapshots_kept(v); }));
+  command.add_flag({.names = "--default-addr-pool", .value = "ipNet", .help = "Address pool of networks (default 10.0.0.0/8)",
+                    .many = true, .set = [&request](const std::vector<std::string>& values) {
+                      request.mutable_default_address_pool()->Assign(values.begin(), values.end());
+                      return ok();
+                    }});
+  command.parsed("--default-addr-pool-mask-length", "int", "Size of a network's subnet (default 24)",
+                 [&request](const std::string& v) { return set_mask(request, v); });
+  command.parsed("--data-path-port", "uint", "UDP port of the data path (default 4789)",
+                 [&request](const std::string& v) { return set_port(request, v); });
+  command.parsed("--force-new-cluster", "", "Make a one-manager swarm of this node's state", [&request](const std::string& v) -> Status {
+    SKEP_TRY_ASSIGN(const bool on, parse_switch(v));
+    request.set_force_new_cluster(on);
+    return ok();
+  });
+  command.later("--autolock", "", "locked managers come with a later version");
+  command.later("--external-ca", "spec", "external certificate authorities come with a later version");
+  command.later("--data-path-addr", "string", "it belongs to networks between nodes, which come with a later version");
+  command.run([options](Context& context, const auto&) { return init(context, *options); });
+}
+
+Result<int> leave(Context& context, bool force) {
+  SKEP_TRY_ASSIGN(Client * agent, context.agent());
+  agent::v1::LeaveRequest request;
+  request.set_force(force);
+  SKEP_TRY(agent->call<agent::v1::methods::Leave>(kCore, request, std::chrono::minutes(2)));
+  context.out << "Node left the swarm.\n";
+  return 0;
+}
+
+void add_not_yet(Command& parent, const char* name, const char* summary, std::string reason) {
+  parent.add(name, std::string("Not there yet: ") + summary)
+      .arguments("[ARG...]", 0)
+      .stop_at_first_argument()
+      .run([name = std::string(name), reason = std::move(reason)](Context&, const auto&) -> Result<int> {
+        return Error{Code::kUnimplemented, fmt::format("'{}' is not there yet: {}", name, reason), "NOT_YET"};
+      });
+}
+
+}  // namespace
+
+void add_swarm_commands(Command& root) {
+  auto& swarm = root.add("swarm", "Make, leave and change a swarm");
+  add_init(swarm);
+  auto force = std::make_shared<bool>(false);
+  swarm.add("leave", "Leave the swarm")
+      .arguments("[OPTIONS]", 0, 0)
+      .toggle("--force,-f", *force, "Leave even if this is a manager: its state is erased")
+      .run([force](Context& context, const auto&) { return leave(context, *force); });
+  const std::string many = "swarms of many nodes come with the next version; this one runs on one node";
+  add_not_yet(swarm, "join", "join a swarm as a node", many);
+  add_not_yet(swarm, "join-token", "show or rotate the join tokens", many);
+  add_not_yet(swarm, "unlock", "unlock this manager", many);
+  add_not_yet(swarm, "unlock-key", "show or rotate the unlock key", many);
+  add_not_yet(swarm, "ca", "show or rotate the root certificate", many);
+  add_not_yet(swarm, "update", "change the swarm's settings", many);
+}
+
+void add_later_commands(Command& root) {
+  add_not_yet(root, "stack", "deploy services from a Compose file", "stacks come with a later version");
+  add_not_yet(root, "network", "manage networks", "networks that people create come with a later version; host, none and bridge exist");
+  add_not_yet(root, "secret", "manage secrets", "secrets come with a later version");
+  add_not_yet(root, "config", "manage configs", "configs come with a later version");
+  add_not_yet(root, "backup", "back up the swarm's state", "backups come with a later version");
+}
+
+}  // namespace skep::ctl
