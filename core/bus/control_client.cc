@@ -65,6 +65,9 @@ void ControlClient::on_frame(const std::string& header, std::string body) {
   if (parsed->type() == v1::REJECT) {
     return close("the agent refused the connection: " + parsed->status().message());
   }
+  if (parsed->type() == v1::BYE) {
+    return close("the agent stops");
+  }
   endpoint_->on_frame(*parsed, std::move(body));
 }
 

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t kWorkersDefault = 4;
 constexpr std::size_t kWorkersMax = 64;
+constexpr std::size_t kServedMax = 8192;  // above what the router lets through at a time (4,096)
 
 /// The log belongs to the shared object, so it goes to the host of the newest instance.
 std::atomic<const skep_host*> g_log_host{nullptr};
@@ -130,7 +131,7 @@ class PluginInstance {
                    [host = plugin.host_](const std::string& header, const std::string& body) {
                      return sent(host->send(host->self, as_bytes(header), as_bytes(body)));
                    },
-                   {.epoch = plugin.random_.next(), .name = plugin.id_}),
+                   {.epoch = plugin.random_.next(), .served_max = kServedMax, .name = plugin.id_}),
           context{env, endpoint, request} {}
     static Status sent(std::int32_t code) {
       if (code == 0) {
