@@ -64,8 +64,9 @@ class Stream final : public LayerStream {
     if (archive_read_append_filter(archive_, filter) != ARCHIVE_OK ||
         archive_read_support_format_raw(archive_) != ARCHIVE_OK ||
         archive_read_support_format_empty(archive_) != ARCHIVE_OK ||
-        archive_read_open(archive_, this, nullptr, &Stream::feed, nullptr) != ARCHIVE_OK) {
-      return failure();
+        archive_read_open(archive_, this, nullptr, &Stream::feed, nullptr) != ARCHIVE_OK ||
+        archive_errno(archive_) != 0) {
+      return failure();  // a filter that fails at once looks like an empty stream but for the error
     }
     archive_entry* entry = nullptr;
     const int result = archive_read_next_header(archive_, &entry);

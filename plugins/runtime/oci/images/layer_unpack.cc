@@ -58,7 +58,7 @@ class TarReader {
   Result<archive_entry*> next() {
     archive_entry* entry = nullptr;
     const int result = archive_read_next_header(archive_, &entry);
-    if (result == ARCHIVE_EOF) {
+    if (result == ARCHIVE_EOF && !stream_error_) {
       return static_cast<archive_entry*>(nullptr);
     }
     if (result != ARCHIVE_OK && result != ARCHIVE_WARN) {

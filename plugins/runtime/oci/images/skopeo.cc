@@ -84,7 +84,9 @@ Result<std::string> Skopeo::run(std::vector<std::string> argv, const Target& tar
   if (result->exit_code != 0) {
     PullSubject subject;
     subject.image = target.image;
-    subject.registry = target.endpoint == nullptr ? "" : target.endpoint->host;
+    if (target.endpoint != nullptr) {
+      subject.registry = target.endpoint->host;
+    }
     subject.certs_directory = options_.certs_directory;
     subject.anonymous = target.auth == nullptr || target.auth->anonymous();
     return explain_skopeo(result->err, subject);

@@ -105,6 +105,12 @@ Error explain_skopeo(std::string_view standard_error, const PullSubject& subject
     return Error{Code::kNotFound, "image '" + image + "' does not exist there (" + detail + ")",
                  "IMAGE_NOT_FOUND"};
   }
+  if (subject.registry.empty() &&
+      holds_any(text, {"invalid tar header", "untarring file", "unexpected eof", "manifest.json",
+                       "invalid character", "more than one image", "expected 1"})) {
+    return Error{Code::kInvalidArgument, "'" + image + "' is not a usable image (" + detail + ")",
+                 "IMAGE_INVALID"};
+  }
   if (holds_any(text, {"connection refused", "no such host", "i/o timeout", "handshake timeout",
                        "network is unreachable", "no route to host", "connection reset",
                        "context deadline exceeded", "server misbehaving", "unexpected eof", ": eof",
@@ -120,11 +126,6 @@ Error explain_skopeo(std::string_view standard_error, const PullSubject& subject
                        "corrupt", "invalid checksum", "error verifying"})) {
     return Error{Code::kDataLoss, "image '" + image + "' arrived damaged (" + detail + ")",
                  "IMAGE_DAMAGED"};
-  }
-  if (holds_any(text, {"invalid tar header", "manifest.json", "invalid character",
-                       "more than one image", "expected 1"})) {
-    return Error{Code::kInvalidArgument, "'" + image + "' is not a usable image (" + detail + ")",
-                 "IMAGE_INVALID"};
   }
   return Error{Code::kInternal, "skopeo could not fetch image '" + image + "': " +
                                     (detail.empty() ? "it said nothing" : detail)};
