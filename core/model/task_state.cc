@@ -70,7 +70,8 @@ bool is_failure(TaskState state) {
 }
 
 bool occupies_node(const v1::Task& task) {
-  return !task.node_id().empty() && !is_terminal(task.status().state());
+  return !task.node_id().empty() && task.status().state() >= v1::TASK_STATE_ASSIGNED &&
+         !is_terminal(task.status().state());
 }
 
 bool is_alive(const v1::Task& task) {
@@ -78,7 +79,7 @@ bool is_alive(const v1::Task& task) {
 }
 
 bool is_wanted(const v1::Task& task) {
-  return task.desired_state() <= v1::TASK_STATE_RUNNING;
+  return task.desired_state() <= v1::TASK_STATE_COMPLETE;
 }
 
 bool is_runnable(const v1::Task& task) {

@@ -24,11 +24,11 @@ Result<TaskState> parse_task_state(std::string_view name);
 bool is_terminal(TaskState state);
 /// It ended without success: failed, rejected or orphaned.
 bool is_failure(TaskState state);
-/// A node was chosen and the task has not ended: it holds resources there.
+/// The scheduler gave it to a node and it has not ended: it holds resources there.
 bool occupies_node(const v1::Task& task);
 /// Observed at or before running, that is the task may still do its work.
 bool is_alive(const v1::Task& task);
-/// Managers want it to run, now or after a delay (desired at or before running).
+/// Managers want it to run, now or after a delay (desired at or before running; complete for jobs).
 bool is_wanted(const v1::Task& task);
 /// is_wanted() and is_alive(): it counts towards the replicas of its service.
 bool is_runnable(const v1::Task& task);

@@ -179,6 +179,11 @@ v1::TaskSpec comparable_task_spec(const v1::TaskSpec& spec) {
   return result;
 }
 
+bool task_specs_equal(const v1::TaskSpec& left, const v1::TaskSpec& right) {
+  return deterministic_bytes(comparable_task_spec(left)) ==
+         deterministic_bytes(comparable_task_spec(right));
+}
+
 bool needs_new_tasks(const v1::ServiceSpec& from, const v1::ServiceSpec& to) {
   const auto key = [](const v1::ServiceSpec& spec) {
     std::string bytes = deterministic_bytes(comparable_task_spec(spec.task()));

@@ -25,5 +25,7 @@ Status validate_secret_spec(const v1::SecretSpec& spec, std::string_view noun);
 bool needs_new_tasks(const v1::ServiceSpec& from, const v1::ServiceSpec& to);
 /// A copy without what leaves a running task untouched; equal bytes mean the task is up to date.
 v1::TaskSpec comparable_task_spec(const v1::TaskSpec& spec);
+/// Equal but for what leaves a running task untouched.
+bool task_specs_equal(const v1::TaskSpec& left, const v1::TaskSpec& right);
 
 }  // namespace skep::model
