@@ -184,6 +184,16 @@ bool task_specs_equal(const v1::TaskSpec& left, const v1::TaskSpec& right) {
          deterministic_bytes(comparable_task_spec(right));
 }
 
+bool is_new_version(const v1::ServiceSpec& from, const v1::ServiceSpec& to) {
+  return deterministic_bytes(from.task()) != deterministic_bytes(to.task()) ||
+         deterministic_bytes(from.endpoint()) != deterministic_bytes(to.endpoint());
+}
+
+bool is_current_version(const v1::Service& service, const v1::Task& task) {
+  return task.spec_version() == service.spec_version() ||
+         task_specs_equal(task.spec(), service.spec().task());
+}
+
 bool needs_new_tasks(const v1::ServiceSpec& from, const v1::ServiceSpec& to) {
   const auto key = [](const v1::ServiceSpec& spec) {
     std::string bytes = deterministic_bytes(comparable_task_spec(spec.task()));

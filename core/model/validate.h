@@ -23,6 +23,10 @@ Status validate_secret_spec(const v1::SecretSpec& spec, std::string_view noun);
 /// True when `to` asks for new tasks: image, command, mounts, networks, ports and so on differ.
 /// A change of replicas, labels of the service, placement or update policies alone needs none.
 bool needs_new_tasks(const v1::ServiceSpec& from, const v1::ServiceSpec& to);
+/// True when `to` makes a new version (spec_version): anything of the task or the endpoint differs.
+bool is_new_version(const v1::ServiceSpec& from, const v1::ServiceSpec& to);
+/// The task is of the service's present version, or of one that differs in nothing a task feels.
+bool is_current_version(const v1::Service& service, const v1::Task& task);
 /// A copy without what leaves a running task untouched; equal bytes mean the task is up to date.
 v1::TaskSpec comparable_task_spec(const v1::TaskSpec& spec);
 /// Equal but for what leaves a running task untouched.

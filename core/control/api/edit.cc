@@ -194,7 +194,9 @@ Result<Edit<Service>> update_service(const store::View& view,
   SKEP_TRY(check_spec(view, service.spec(), service.id()));
   SKEP_TRY(model::validate_service_change(known->spec(), service.spec()));
   *service.mutable_previous_spec() = known->spec();
-  if (model::needs_new_tasks(known->spec(), service.spec())) {
+  // Any change of what tasks are or where they may be is a version; the updater replaces only tasks
+  // that really differ from it.
+  if (model::is_new_version(known->spec(), service.spec())) {
     // Higher than every earlier one: the version that was read grows with every change.
     service.set_spec_version(known->meta().version());
     service.clear_update_status();

@@ -5,6 +5,7 @@
 
 #include "core/control/api/lookup.h"
 #include "core/model/task_state.h"
+#include "core/model/validate.h"
 
 namespace skep::control {
 namespace {
@@ -138,7 +139,7 @@ bool Filters::matches(const model::v1::Task& task, const store::View& view) cons
   const std::string& runtime = task.spec().runtime();
   const auto up_to_date = [&](const auto& value) {
     const auto service = view.get<model::v1::Service>(task.service_id());
-    const bool current = service != nullptr && task.spec_version() == service->spec_version();
+    const bool current = service != nullptr && model::is_current_version(*service, task);
     return current == is_true(value);
   };
   return any("id", [&](const auto& value) { return task.id().starts_with(value); }) &&

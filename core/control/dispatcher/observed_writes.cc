@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/model/task_state.h"
+#include "core/model/task_status.h"
 
 namespace skep::control {
 namespace {
@@ -54,6 +55,7 @@ std::vector<store::Transaction> ObservedWrites::take(const store::View& view,
       continue;
     }
     model::v1::Task task = *known;
+    model::note_running(task);
     *task.mutable_status() = status;
     batch.put(std::move(task));
   }

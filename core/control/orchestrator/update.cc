@@ -75,7 +75,7 @@ std::optional<pb::Service> act_on_failures(const ServiceContext& context, const 
     return std::nullopt;
   }
   if (config.failure_action() == UpdateConfig::ROLLBACK && !rolling_back) {
-    auto service = begin_rollback(context.service, context.view.applied_index() + 1, context.now,
+    auto service = begin_rollback(context.service, context.service.meta().version(), context.now,
                                   failure_message(false, "rolled back", progress));
     if (service) {
       return *std::move(service);

@@ -6,6 +6,7 @@
 #include "core/control/orchestrator/update.h"
 #include "core/model/defaults.h"
 #include "core/model/task_state.h"
+#include "core/model/task_status.h"
 #include "core/model/units.h"
 
 namespace skep::control {
@@ -32,7 +33,8 @@ bool counts_as_failure(const pb::Task& task, const pb::RestartPolicy& policy, Du
 }
 
 WallTime reached_at(const pb::Task& task) {
-  return task.running_since() != 0 ? task.running_since() : task.meta().updated_at();
+  const WallTime since = model::running_since(task);
+  return since != 0 ? since : task.meta().updated_at();
 }
 
 /// A replacement that makes no progress for too long has failed too: updates end.

@@ -1,5 +1,6 @@
 #include "core/control/ports/ports.h"
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
@@ -95,8 +96,14 @@ Status check_published_ports(const store::View& view, const pb::ServiceSpec& spe
 }
 
 bool endpoint_is_allocated(const pb::Service& service) {
-  return service.endpoint().spec().SerializeAsString() ==
-         service.spec().endpoint().SerializeAsString();
+  const pb::Endpoint& endpoint = service.endpoint();
+  if (endpoint.ports_size() != service.spec().endpoint().ports_size() ||
+      endpoint.spec().SerializeAsString() != service.spec().endpoint().SerializeAsString()) {
+    return false;
+  }
+  return std::none_of(endpoint.ports().begin(), endpoint.ports().end(), [](const auto& port) {
+    return port.mode() == pb::PublishedPort::INGRESS && port.published_port() == 0;
+  });
 }
 
 Result<pb::Endpoint> allocate_endpoint(const store::View& view, const pb::Service& service) {

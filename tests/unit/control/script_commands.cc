@@ -205,7 +205,6 @@ void ScriptWorld::command_service(const Words& words) {
   service.mutable_spec()->set_name(words.at(1));
   service.mutable_spec()->mutable_task()->mutable_container()->set_image("v1");
   apply_words(*service.mutable_spec(), words, 2);
-  service.set_spec_version(store_.applied_index() + 1);
   must(model::validate_service_spec(service.spec()));
   store::Transaction transaction;
   transaction.put(std::move(service));
@@ -217,9 +216,8 @@ void ScriptWorld::command_update(const Words& words) {
   pb::ServiceSpec spec = service.spec();
   apply_words(spec, words, 2);
   must(model::validate_service_spec(spec));
-  if (spec.task().SerializeAsString() != service.spec().task().SerializeAsString() ||
-      spec.endpoint().SerializeAsString() != service.spec().endpoint().SerializeAsString()) {
-    service.set_spec_version(store_.applied_index() + 1);
+  if (model::is_new_version(service.spec(), spec)) {
+    service.set_spec_version(service.meta().version());
   }
   *service.mutable_previous_spec() = service.spec();
   *service.mutable_spec() = std::move(spec);
@@ -230,7 +228,7 @@ void ScriptWorld::command_update(const Words& words) {
 }
 
 void ScriptWorld::command_rollback(const Words& words) {
-  pb::Service service = must(begin_rollback(find_service(words.at(1)), store_.applied_index() + 1,
+  pb::Service service = must(begin_rollback(find_service(words.at(1)), find_service(words.at(1)).meta().version(),
                                             env_.loop.wall_now(), "manually requested rollback"));
   store::Transaction transaction;
   transaction.put(std::move(service));
@@ -249,7 +247,7 @@ void ScriptWorld::command_report(const Words& words, const std::string& line) {
     status.set_state(must(model::parse_task_state(state)));
     status.set_timestamp(env_.loop.wall_now());
     status.set_error(error);
-    if (!model::apply_status(task, status, env_.loop.wall_now())) {
+    if (!model::apply_status(task, status)) {
       throw std::runtime_error("a task cannot go back to '" + state + "'");
     }
     transaction.put(std::move(task));

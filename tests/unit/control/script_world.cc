@@ -126,7 +126,7 @@ bool ScriptWorld::act_as_nodes() {
     }
     if (status.state() > task->status().state()) {
       pb::Task changed = *task;
-      model::apply_status(changed, status, env_.loop.wall_now());
+      model::apply_status(changed, status);
       store::Transaction transaction;
       transaction.put(std::move(changed));
       commit(std::move(transaction));
