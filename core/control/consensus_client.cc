@@ -318,9 +318,20 @@ void ConsensusClient::on_proposed(const std::string& id,
   if (response) {
     return tracker_.accepted(id, response->index());
   }
+  Error error = std::move(response).error();
   // After any other error it may be in the log: its entry or its deadline will tell.
-  if (surely_dropped(response.error())) {
-    answer(tracker_.dropped(id, response.error()));
+  if (!surely_dropped(error)) {
+    return;
+  }
+  const bool reopen = error.reason == "LOG_NOT_OPEN" && open_;
+  if (error.code == Code::kNotFound || error.code == Code::kUnimplemented || reopen) {
+    // Whoever proposed something is not to think that what it wrote about was not found.
+    error = Error{Code::kUnavailable, "the consensus log is not there now: " + error.message, "NO_CONSENSUS"};
+  }
+  const std::weak_ptr<char> alive = alive_;
+  answer(tracker_.dropped(id, std::move(error)));
+  if (reopen && !alive.expired()) {
+    plugin_restarted();  // nobody told us
   }
 }
 

@@ -128,7 +128,7 @@ void Manager::Impl::answer_start(Status status) {
 void Manager::Impl::fail(Error error) {
   if (!set_aside.empty()) {
     error.message = set_aside + "; it was set aside, but the log alone cannot rebuild it (" +
-                    error.message + "); restore a backup with 'agentctl backup restore'";
+                    error.message + "); restore a backup of the state directory";
   }
   env.loop.post([this, error = std::move(error), token = std::weak_ptr<char>(alive)] {
     if (token.expired() || ended) {
@@ -146,7 +146,9 @@ void Manager::Impl::stop(std::function<void(Status)> done) {
   if (std::exchange(ended, true)) {
     return done(ok());
   }
-  answer_start(stopped());
+  if (auto started = std::exchange(on_started, nullptr)) {
+    env.loop.post([started = std::move(started)] { started(stopped()); });
+  }
   handlers = {};
   step_down();
   client->stop();
@@ -155,7 +157,10 @@ void Manager::Impl::stop(std::function<void(Status)> done) {
     env.loop.cancel_timer(waiter.timer);
     waiter.then(stopped());
   }
-  disk->close(std::move(done));
+  // Posted: whoever is called may drop the manager.
+  disk->close([loop = &env.loop, done = std::move(done)](Status status) {
+    loop->post([done, status = std::move(status)] { done(status); });
+  });
 }
 
 void Manager::Impl::step_up(std::uint64_t term) {

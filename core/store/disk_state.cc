@@ -235,9 +235,10 @@ void DiskState::close(std::function<void(Status)> done) {
   if (state_->store != nullptr) {
     std::exchange(state_->store, nullptr)->set_on_rows(nullptr);
   }
-  state_->on_closed = std::move(done);
-  state_->env.loop.cancel_timer(std::exchange(state_->retry_timer, 0));
-  state_->pump();
+  const auto state = state_;  // `done` may drop this object
+  state->on_closed = std::move(done);
+  state->env.loop.cancel_timer(std::exchange(state->retry_timer, 0));
+  state->pump();
 }
 
 std::uint64_t DiskState::synced_index() const {

@@ -5,6 +5,8 @@
 
 #include "core/control/api/lookup.h"
 #include "core/control/api/redact.h"
+#include "core/control/orchestrator/update.h"
+#include "core/control/ports/ports.h"
 #include "core/model/ids.h"
 #include "core/model/names.h"
 #include "core/model/validate.h"
@@ -69,33 +71,6 @@ Status check_references(const store::View& view, const ServiceSpec& spec) {
   return ok();
 }
 
-/// A fixed port of the routing mesh belongs to one service.
-Status check_ports(const store::View& view, const ServiceSpec& spec, const std::string& service_id) {
-  using model::v1::PublishedPort;
-  for (const auto& port : spec.endpoint().ports()) {
-    if (port.mode() != PublishedPort::INGRESS || port.published_port() == 0) {
-      continue;
-    }
-    for (const auto& [id, other] : view.all<Service>()) {
-      if (id == service_id) {
-        continue;
-      }
-      const auto same = [&port](const PublishedPort& taken) {
-        return taken.mode() == PublishedPort::INGRESS && taken.protocol() == port.protocol() &&
-               taken.published_port() == port.published_port();
-      };
-      if (std::any_of(other->endpoint().ports().begin(), other->endpoint().ports().end(), same) ||
-          std::any_of(other->spec().endpoint().ports().begin(), other->spec().endpoint().ports().end(), same)) {
-        return Error{Code::kAlreadyExists,
-                     "port " + std::to_string(port.published_port()) + " is already published by service '" +
-                         other->spec().name() + "'; choose another one",
-                     "PORT_IN_USE"};
-      }
-    }
-  }
-  return ok();
-}
-
 Status check_spec(const store::View& view, const ServiceSpec& spec, const std::string& service_id) {
   SKEP_TRY(model::validate_service_spec(spec));
   if (spec.ByteSizeLong() > kServiceSpecBytesMax) {
@@ -106,7 +81,28 @@ Status check_spec(const store::View& view, const ServiceSpec& spec, const std::s
                  "SPEC_TOO_LARGE"};
   }
   SKEP_TRY(check_references(view, spec));
-  return check_ports(view, spec, service_id);
+  return check_published_ports(view, spec, service_id);
+}
+
+/// What the request leaves out stays: the name, the replicas, credentials its sender could not see.
+void replace_spec(Service& service, const ServiceSpec& spec, std::uint64_t new_version) {
+  const ServiceSpec before = service.spec();
+  *service.mutable_spec() = spec;
+  ServiceSpec& after = *service.mutable_spec();
+  if (after.name().empty()) {
+    after.set_name(before.name());
+  }
+  if (after.mode_case() == ServiceSpec::MODE_NOT_SET && before.has_replicated()) {
+    *after.mutable_replicated() = before.replicated();
+  }
+  keep_credentials(before, after);
+  // Any change of what tasks are or where they may be is a version; the updater replaces only tasks
+  // that really differ from it.
+  if (model::is_new_version(before, after)) {
+    service.set_spec_version(new_version);
+    service.clear_update_status();
+  }
+  *service.mutable_previous_spec() = before;
 }
 
 std::string free_name(const store::View& view, const std::set<std::string>& in_flight, Random& random) {
@@ -174,39 +170,15 @@ Result<Edit<Service>> update_service(const store::View& view,
   }
   SKEP_TRY(check_version("service", known->spec().name(), request.version(), known->meta().version()));
   Service& service = edit.object;
+  // Higher than every earlier one: the version that was read grows with every change.
+  const std::uint64_t new_version = known->meta().version();
   if (request.rollback()) {
-    if (!known->has_previous_spec()) {
-      return Error{Code::kFailedPrecondition,
-                   "service '" + known->spec().name() + "' has no previous specification to roll back to",
-                   "NO_PREVIOUS_SPEC"};
-    }
-    *service.mutable_spec() = known->previous_spec();
+    SKEP_TRY_ASSIGN(service, begin_rollback(*known, new_version, now, "manually requested rollback"));
   } else {
-    *service.mutable_spec() = request.spec();
-    if (service.spec().name().empty()) {
-      service.mutable_spec()->set_name(known->spec().name());
-    }
-    if (service.spec().mode_case() == ServiceSpec::MODE_NOT_SET && known->spec().has_replicated()) {
-      *service.mutable_spec()->mutable_replicated() = known->spec().replicated();
-    }
-    keep_credentials(known->spec(), *service.mutable_spec());
+    replace_spec(service, request.spec(), new_version);
   }
   SKEP_TRY(check_spec(view, service.spec(), service.id()));
   SKEP_TRY(model::validate_service_change(known->spec(), service.spec()));
-  *service.mutable_previous_spec() = known->spec();
-  // Any change of what tasks are or where they may be is a version; the updater replaces only tasks
-  // that really differ from it.
-  if (model::is_new_version(known->spec(), service.spec())) {
-    // Higher than every earlier one: the version that was read grows with every change.
-    service.set_spec_version(known->meta().version());
-    service.clear_update_status();
-    if (request.rollback()) {
-      auto& update = *service.mutable_update_status();
-      update.set_state(model::v1::UpdateStatus::ROLLBACK_STARTED);
-      update.set_message("manually requested rollback");
-      update.set_started_at(now);
-    }
-  }
   note_operation(*service.mutable_meta(), operation_id);
   edit.transaction.put(service);
   return edit;
