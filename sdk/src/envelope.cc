@@ -42,7 +42,43 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return last[b.size()];
 }
 
+/// Length of the well-formed UTF-8 character at the front of `text`, 0 when there is none.
+std::size_t character_size(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(0);
+  const std::size_t size = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3
+                                                                          : first < 0xf5   ? 4
+                                                                                           : 0;
+  if (size == 0 || size > text.size()) {
+    return 0;
+  }
+  for (std::size_t i = 1; i < size; ++i) {
+    if ((byte(i) & 0xc0U) != 0x80U) {
+      return 0;
+    }
+  }
+  const bool overlong = (first == 0xe0 && byte(1) < 0xa0) || (first == 0xf0 && byte(1) < 0x90);
+  const bool outside = (first == 0xed && byte(1) > 0x9f) || (first == 0xf4 && byte(1) > 0x8f);
+  return overlong || outside ? 0 : size;
+}
+
 }  // namespace
+
+std::string to_utf8(std::string_view text) {
+  std::string result;
+  result.reserve(text.size());
+  while (!text.empty()) {
+    const std::size_t size = character_size(text);
+    if (size == 0) {
+      result += '?';
+      text.remove_prefix(1);
+    } else {
+      result.append(text.substr(0, size));
+      text.remove_prefix(size);
+    }
+  }
+  return result;
+}
 
 bool opens_call(bus::v1::MessageType type) {
   return type == bus::v1::REQUEST || type == bus::v1::EVENT;
@@ -50,6 +86,21 @@ bool opens_call(bus::v1::MessageType type) {
 
 bool ends_call(bus::v1::MessageType type) {
   return type == bus::v1::RESPONSE || type == bus::v1::ACK;
+}
+
+Status check_names(const bus::v1::Header& header) {
+  if (opens_call(header.type()) && (header.method().empty() || header.target().empty())) {
+    return malformed("a request needs a target and a method");
+  }
+  if (header.target().size() > kNameMax || header.method().size() > kNameMax ||
+      header.operation_id().size() > kNameMax || header.trace_id().size() > kNameMax) {
+    return malformed("target, method, operation id and trace id have at most " +
+                     std::to_string(kNameMax) + " bytes");
+  }
+  if (!printable(header.target()) || !printable(header.method())) {
+    return malformed("target and method are printable ASCII without spaces");
+  }
+  return ok();
 }
 
 Result<bus::v1::Header> parse_header(std::string_view bytes) {
@@ -71,17 +122,7 @@ Result<bus::v1::Header> parse_header(std::string_view bytes) {
   if (needs_correlation(type) && header.correlation() == 0) {
     return malformed("correlation is missing");
   }
-  if (opens_call(type) && (header.method().empty() || header.target().empty())) {
-    return malformed("a request needs a target and a method");
-  }
-  if (header.target().size() > kNameMax || header.method().size() > kNameMax ||
-      header.operation_id().size() > kNameMax || header.trace_id().size() > kNameMax) {
-    return malformed("target, method, operation id and trace id have at most " +
-                     std::to_string(kNameMax) + " bytes");
-  }
-  if (!printable(header.target()) || !printable(header.method())) {
-    return malformed("target and method are printable ASCII without spaces");
-  }
+  SKEP_TRY(check_names(header));
   if (type == bus::v1::CREDIT && header.credit_bytes() > kWindow + kChunkMax + kChunkCost) {
     return malformed("credit of more than one window");
   }
@@ -91,9 +132,10 @@ Result<bus::v1::Header> parse_header(std::string_view bytes) {
 void set_status(bus::v1::Header& header, const Error& error) {
   auto& status = *header.mutable_status();
   status.set_code(static_cast<std::uint32_t>(error.code));
-  status.set_reason(error.reason);
-  // A header has a size limit; an error text must not be what breaks it.
-  status.set_message(error.message.substr(0, 8192));
+  // A header has a size limit, and a string that is not UTF-8 makes it unreadable: the words of an
+  // error (another program's output, a file name) must not be what breaks it.
+  status.set_reason(to_utf8(std::string_view(error.reason).substr(0, 128)));
+  status.set_message(to_utf8(std::string_view(error.message).substr(0, 8192)));
 }
 
 Error status_error(const bus::v1::Status& status) {

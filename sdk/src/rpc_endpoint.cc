@@ -1,5 +1,7 @@
 #include "skep/rpc_endpoint.h"
 
+#include <google/protobuf/stubs/logging.h>
+
 #include "rpc_core.h"
 #include "skep/log.h"
 
@@ -39,9 +41,13 @@ CallId EndpointCore::begin_call(std::string target, std::string_view method, Bod
   header.set_target(std::move(target));
   header.set_method(std::string(method));
   header.set_deadline_ms(static_cast<std::uint64_t>(std::max<std::int64_t>(0, options.deadline.count())));
-  header.set_operation_id(std::move(options.operation_id));
-  header.set_trace_id(std::move(options.trace_id));
-  if (auto sent = send_frame(header, std::move(body)); !sent) {
+  header.set_operation_id(to_utf8(options.operation_id));
+  header.set_trace_id(to_utf8(options.trace_id));
+  auto sent = check_names(header);
+  if (sent) {
+    sent = send_frame(header, std::move(body));
+  }
+  if (!sent) {
     fail_later(std::move(call.on_reply), std::move(call.stream),
                std::move(sent).error().with_context("call " + call.what));
     return id;
@@ -267,7 +273,12 @@ EndpointStats EndpointCore::stats() const {
 }
 
 RpcEndpoint::RpcEndpoint(Loop& loop, const MethodTable& table, Sender send, EndpointOptions options)
-    : core_(std::make_shared<EndpointCore>(loop, table, std::move(send), std::move(options))) {}
+    : core_(std::make_shared<EndpointCore>(loop, table, std::move(send), std::move(options))) {
+  // Malformed messages are reported by us, with who sent them; protobuf would let any peer fill
+  // stderr with a line per field.
+  static const bool silenced = (google::protobuf::SetLogHandler(nullptr), true);
+  (void)silenced;
+}
 
 RpcEndpoint::~RpcEndpoint() {
   core_->clear();

@@ -28,6 +28,9 @@ inline constexpr std::size_t kChunkCost = 64;
 /// whatever the sender wrote and must be overwritten by the carrier.
 Result<bus::v1::Header> parse_header(std::string_view bytes);
 
+/// The checks of parse_header() on names and sizes, for who builds a request.
+Status check_names(const bus::v1::Header& header);
+
 /// True for the types that open a call (REQUEST, EVENT) or end one (RESPONSE, ACK).
 bool opens_call(bus::v1::MessageType type);
 bool ends_call(bus::v1::MessageType type);
@@ -35,6 +38,10 @@ bool ends_call(bus::v1::MessageType type);
 /// Errors on the wire. A code this build does not know becomes kInternal and keeps its words.
 void set_status(bus::v1::Header& header, const Error& error);
 Error status_error(const bus::v1::Status& status);
+
+/// `text` with every byte that is not part of well-formed UTF-8 replaced by '?'. Protobuf refuses to
+/// read a `string` field that is anything else, so foreign text goes through here before it is set.
+std::string to_utf8(std::string_view text);
 
 /// The candidate that `wanted` most likely meant, or empty when none is near.
 std::string nearest_name(std::string_view wanted, const std::vector<std::string>& candidates);

@@ -60,6 +60,16 @@ TEST(Envelope, CarriesErrorsAndSurvivesUnknownCodes) {
   EXPECT_EQ(status_error(header.status()).code, Code::kInternal);
 }
 
+TEST(Envelope, ErrorTextOfAnyBytesStaysReadable) {
+  auto header = request();
+  set_status(header, Error{Code::kInternal, "file '\xff\xfe' \xc3\xa4 \xe2\x82\xac \xed\xa0\x80"});
+  const auto parsed = parse_header(header.SerializeAsString());
+  ASSERT_TRUE(parsed);
+  EXPECT_EQ(parsed->status().message(), "file '\?\?' \xc3\xa4 \xe2\x82\xac \?\?\?");
+  set_status(header, Error{Code::kInternal, std::string(8191, 'x') + "\xc3\xa4"});
+  EXPECT_TRUE(parse_header(header.SerializeAsString())) << "a cut character is no character";
+}
+
 TEST(NearestName, FindsTypingMistakesOnly) {
   const std::vector<std::string> names = {"volume/local", "volume/nfs", "runtime/oci"};
   EXPECT_EQ(nearest_name("volume/lcoal", names), "volume/local");

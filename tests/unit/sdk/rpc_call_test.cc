@@ -202,6 +202,21 @@ TEST(RpcCall, RefusesMessagesAboveTheLimit) {
   EXPECT_EQ(big.error().reason, "MESSAGE_TOO_BIG");
 }
 
+TEST(RpcCall, RefusesNamesThatNoHeaderCanCarry) {
+  Pair pair;
+  std::vector<Error> errors;
+  const auto note = [&](const Result<Body>& reply) { errors.push_back(reply.error()); };
+  pair.client.call("volume/\xff", kGet, {}, {}, note);
+  pair.client.call("", kGet, {}, {}, note);
+  pair.client.call("core", "a b", {}, {}, note);
+  pair.loop.run_ready();
+  ASSERT_EQ(errors.size(), 3U);
+  for (const auto& error : errors) {
+    EXPECT_EQ(error.code, Code::kInvalidArgument);
+  }
+  EXPECT_EQ(pair.server.stats().malformed_frames, 0U);
+}
+
 TEST(RpcCall, HandlerMayDestroyTheEndpoint) {
   testing::ManualLoop loop;
   MethodTable table;
