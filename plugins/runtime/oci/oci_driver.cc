@@ -79,6 +79,10 @@ Result<std::shared_ptr<RootfsSource>> OciDriver::make_source(const DriverContext
   }
   SKEP_TRY_ASSIGN(std::unique_ptr<ImageStore> store, ImageStore::open(context.env, options));
   store_ = std::move(store);
+  pulls_ = std::make_shared<PullQueue>(
+      [this](const std::string& key, const runtime::v1::PullRequest& request) {
+        return start_pull(key, request);
+      });
   return std::shared_ptr<RootfsSource>(std::make_shared<ImageSource>(store_));
 }
 
@@ -88,31 +92,36 @@ runtime::v1::CapabilitiesResponse OciDriver::capabilities() {
   return response;
 }
 
+Status OciDriver::start_pull(const std::string& key, const runtime::v1::PullRequest& request) {
+  auto result = std::make_shared<Result<runtime::v1::Image>>(Error{});
+  auto progress = [loop = &env().loop, queue = pulls_, key](std::string_view line) {
+    loop->post([queue, key, text = std::string(line)] { queue->on_line(key, text); });
+  };
+  return on_worker(
+      [store = store_, request, progress, result] { *result = store->pull(request, progress); },
+      [queue = pulls_, key, result] { queue->on_done(key, *result); });
+}
+
 void OciDriver::pull(const runtime::v1::PullRequest& request,
                      Stream<runtime::v1::methods::Pull> stream) {
-  auto result = std::make_shared<Result<runtime::v1::Image>>(Error{});
   // Progress is for people: a line without credit to send it is dropped.
-  auto progress = [loop = &env().loop, stream](std::string_view line) mutable {
-    loop->post([stream, text = std::string(line)]() mutable {
-      runtime::v1::PullProgress message;
-      message.set_status(text);
-      const auto sent = stream.send(message);
-      static_cast<void>(sent.has_value());
-    });
+  auto line = [stream](std::string_view text) mutable {
+    runtime::v1::PullProgress message;
+    message.set_status(std::string(text));
+    const auto sent = stream.send(message);
+    static_cast<void>(sent.has_value());
   };
-  auto status = on_worker(
-      [store = store_, request, progress, result] { *result = store->pull(request, progress); },
-      [stream, result]() mutable {
-        if (!*result) {
-          return stream.finish(std::move(result->error()));
-        }
-        runtime::v1::PullProgress last;
-        last.set_status("pulled");
-        *last.mutable_image() = std::move(**result);
-        stream.finish(stream.send(last));
-      });
-  if (!status) {
-    stream.finish(std::move(status));
+  auto done = [stream](const Result<runtime::v1::Image>& image) mutable {
+    if (!image) {
+      return stream.finish(image.error());
+    }
+    runtime::v1::PullProgress last;
+    last.set_status("pulled");
+    *last.mutable_image() = *image;
+    stream.finish(stream.send(last));
+  };
+  if (Status added = pulls_->add(request, line, done); !added) {
+    stream.finish(std::move(added));
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "plugins/runtime/oci/container/container_driver.h"
 #include "plugins/runtime/oci/images/image_store.h"
+#include "plugins/runtime/oci/images/pull_queue.h"
 
 namespace skep::oci {
 
@@ -29,6 +30,9 @@ class OciDriver final : public ContainerDriver {
   Result<std::shared_ptr<RootfsSource>> make_source(const DriverContext& context) override;
 
  private:
+  Status start_pull(const std::string& key, const runtime::v1::PullRequest& request);
+
+  std::shared_ptr<PullQueue> pulls_;   // shared with progress that is still on its way
   std::shared_ptr<ImageStore> store_;  // shared with work on worker threads
 };
 
