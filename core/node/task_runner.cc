@@ -160,7 +160,7 @@ std::vector<Step> clean_up_steps(const v1::TaskRecord& record) {
       steps.push_back({StepKind::kRemoveVolume, i});
     }
   }
-  if (record.files() != v1::PROGRESS_NONE && !owned(record.container())) {
+  if (owned(record.files()) && !owned(record.container())) {
     steps.push_back({StepKind::kRemoveFiles});
   }
   if (steps.empty()) {
