@@ -12,6 +12,9 @@ namespace {
 
 constexpr std::chrono::seconds kRecoverDeadline{30};
 constexpr std::chrono::milliseconds kRetryAfter{500};
+/// How long volumes and networks wait for the first list of a runtime: when node.db was lost, only
+/// containers tell what is in use.
+constexpr std::chrono::seconds kFirstListWithin{10};
 
 /// "volume/local" -> {"volume", "local"}
 std::pair<std::string_view, std::string> split(const std::string& name) {
@@ -27,9 +30,37 @@ bool needs_recover(std::string_view kind) {
 }  // namespace
 
 DriverWatch::DriverWatch(Env& env, rpc::Caller& caller, DriverDirectory& directory, Hooks hooks)
-    : env_(env), caller_(caller), directory_(directory), hooks_(std::move(hooks)) {}
+    : env_(env),
+      caller_(caller),
+      directory_(directory),
+      hooks_(std::move(hooks)),
+      started_at_(env.loop.now()) {
+  first_list_timer_ = env_.loop.run_after(kFirstListWithin, [this] {
+    first_list_timer_ = 0;
+    check();
+  });
+}
 
-DriverWatch::~DriverWatch() { *alive_ = false; }
+DriverWatch::~DriverWatch() {
+  *alive_ = false;
+  env_.loop.cancel_timer(first_list_timer_);
+}
+
+bool DriverWatch::knows_uses() const {
+  if (env_.loop.now() - started_at_ >= kFirstListWithin) {
+    return true;
+  }
+  bool some = false;
+  for (const auto& [name, driver] : drivers_) {
+    if (split(name).first == "runtime") {
+      some = true;
+      if (!listed_.contains(name)) {
+        return false;
+      }
+    }
+  }
+  return some;
+}
 
 void DriverWatch::check() {
   std::map<std::string, Driver> known = std::exchange(drivers_, {});
@@ -48,7 +79,8 @@ void DriverWatch::check() {
   changed = changed || known.size() != drivers_.size();
   std::vector<std::string> due;
   for (const auto& [name, driver] : drivers_) {
-    if (!driver.ready && !driver.recovering) {
+    if (!driver.ready && !driver.recovering &&
+        (split(name).first == "runtime" || knows_uses())) {
       due.push_back(name);
     }
   }
@@ -132,6 +164,9 @@ void DriverWatch::recover_runtime(const std::string& name, const std::string& dr
         for (auto& id :
              hooks_.adopt(driver, {listed->containers().begin(), listed->containers().end()})) {
           request.add_container_ids(std::move(id));
+        }
+        if (listed_.insert(name).second) {
+          check();
         }
         rpc::call<methods::Recover>(
             caller_, name, request, options,

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,8 @@ class DriverWatch {
   void recover(const std::string& name);
   void recover_runtime(const std::string& name, const std::string& driver, std::uint64_t attempt);
   void recovered(const std::string& name, std::uint64_t attempt, const Status& status);
+  /// What volumes and endpoints are in use is known as far as it can be.
+  [[nodiscard]] bool knows_uses() const;
   bool is_current(const std::string& name, std::uint64_t attempt) const;
 
   Env& env_;
@@ -65,6 +68,9 @@ class DriverWatch {
   Hooks hooks_;
   std::map<std::string, Driver> drivers_;
   std::uint64_t attempts_ = 0;
+  std::set<std::string> listed_;  ///< runtimes whose containers were seen once
+  TimePoint started_at_;
+  TimerId first_list_timer_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -82,6 +82,10 @@ v1::TaskRecord make_record(const model::v1::Task& task, const NodeConfig& config
   record.set_name(task_name(task));
   record.set_runtime(task.spec().runtime().empty() ? config.default_runtime : task.spec().runtime());
   auto& status = *record.mutable_status();
+  if (task.status().state() >= model::v1::TASK_STATE_ACCEPTED) {
+    status = task.status();  // managers know more than this node remembers: states never go back
+    return record;
+  }
   status.set_timestamp(now);
   status.set_state(model::v1::TASK_STATE_ACCEPTED);
   status.set_message("accepted");

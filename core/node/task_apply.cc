@@ -327,6 +327,9 @@ void apply_health(v1::TaskRecord& record, const std::string& unhealthy_why) {
 
 void apply_assignment(v1::TaskRecord& record, const model::v1::Task& task) {
   auto& known = *record.mutable_task();
+  if (task.status().state() > record.status().state()) {
+    *record.mutable_status() = task.status();  // told before a write here was lost
+  }
   if (task.desired_state() > known.desired_state()) {
     known.set_desired_state(task.desired_state());
   }

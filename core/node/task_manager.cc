@@ -63,15 +63,8 @@ TaskManager::Entry& TaskManager::add(v1::TaskRecord record) {
 }
 
 void TaskManager::create(const model::v1::Task& task) {
-  auto record = make_record(task, config_, env_.clock.wall_now());
-  const bool over = model::is_terminal(task.status().state());
-  if (over) {
-    *record.mutable_status() = task.status();  // managers know more than this node remembers
-  }
-  auto& entry = add(std::move(record));
-  if (over) {
-    entry.reported = entry.record.status().state();
-  }
+  auto& entry = add(make_record(task, config_, env_.clock.wall_now()));
+  entry.reported = task.status().state();
 }
 
 void TaskManager::assign(const std::vector<model::v1::Task>& tasks) {
@@ -81,6 +74,7 @@ void TaskManager::assign(const std::vector<model::v1::Task>& tasks) {
     } else {
       apply_assignment(it->second.record, task);
       it->second.dirty = true;
+      report(task.id(), it->second);
       interrupt(task.id(), it->second);
     }
     pump(task.id());
@@ -133,7 +127,8 @@ std::vector<std::string> TaskManager::adopt(const std::string& runtime,
     }
     SKEP_INFO("container adopted without a record", {"task", id},
               {"container", container.container_id()});
-    from_label->mutable_status()->set_state(model::v1::TASK_STATE_ACCEPTED);
+    // A container is made in this state; managers may know more.
+    from_label->mutable_status()->set_state(model::v1::TASK_STATE_STARTING);
     from_label->set_removed(complete_);
     take_container(id, add(*std::move(from_label)), &container);
   }

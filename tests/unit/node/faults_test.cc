@@ -66,8 +66,8 @@ INSTANTIATE_TEST_SUITE_P(
                       FaultPoint{"network", "create_endpoint"}, FaultPoint{"network", "join"},
                       FaultPoint{"network", "publish"}, FaultPoint{"runtime", "create"},
                       FaultPoint{"runtime", "start"}),
-    [](const auto& info) {
-      return std::string(info.param.driver) + "_" + info.param.method;
+    [](const auto& point) {
+      return std::string(point.param.driver) + "_" + point.param.method;
     });
 
 class CleanUpFault : public ::testing::TestWithParam<FaultPoint>, public World {
@@ -93,8 +93,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(FaultPoint{"runtime", "stop"}, FaultPoint{"runtime", "remove"},
                       FaultPoint{"network", "unpublish"}, FaultPoint{"network", "leave"},
                       FaultPoint{"network", "delete_endpoint"}, FaultPoint{"volume", "unmount"}),
-    [](const auto& info) {
-      return std::string(info.param.driver) + "_" + info.param.method;
+    [](const auto& point) {
+      return std::string(point.param.driver) + "_" + point.param.method;
     });
 
 enum class Loss { kNothing, kRecords, kPower };
@@ -169,8 +169,9 @@ TEST_P(CrashAnywhere, WhileATaskGoesDownLeavesNothing) {
       },
       [](World& world) {
         world.desire("t1", TASK_STATE_REMOVE);
-        ASSERT_TRUE(world.env.loop.run_until(
-            [&] { return world.state_of("t1") >= TASK_STATE_SHUTDOWN; }, 120s));
+        // Complete, when the order to stop was forgotten after it was obeyed.
+        EXPECT_TRUE(world.env.loop.run_until(
+            [&] { return world.state_of("t1") > TASK_STATE_RUNNING; }, 120s));
         world.manager.remove("t1");
       },
       [&](World& world) {
@@ -186,9 +187,9 @@ TEST_P(CrashAnywhere, WhileATaskGoesDownLeavesNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Losing, CrashAnywhere,
                          ::testing::Values(Loss::kNothing, Loss::kRecords, Loss::kPower),
-                         [](const auto& info) {
-                           return info.param == Loss::kNothing   ? "Nothing"
-                                  : info.param == Loss::kRecords ? "Records"
+                         [](const auto& point) {
+                           return point.param == Loss::kNothing  ? "Nothing"
+                                  : point.param == Loss::kRecords ? "Records"
                                                                  : "Power";
                          });
 
