@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "core/bus/unix_socket.h"
 #include "core/bus/zmq_socket.h"
@@ -78,6 +79,7 @@ class PluginLink {
   ShortPath socket_path_;  // of ipc, open for reconnects
   std::unique_ptr<ZmqSocket> socket_;
   std::unique_ptr<ZmqSocket> monitor_;
+  std::thread::id loop_thread_;
   WatchId watch_ = 0;
   WatchId monitor_watch_ = 0;
   TimerId tick_timer_ = 0;
