@@ -83,6 +83,7 @@ class Rig {
     model::v1::Cluster cluster;
     cluster.set_id("c1");
     cluster.mutable_spec()->set_name("default");
+    cluster.mutable_spec()->set_task_history_limit(5);
     model::v1::Node node;
     node.set_id("n1");
     node.mutable_spec()->set_role(model::v1::NODE_ROLE_MANAGER);

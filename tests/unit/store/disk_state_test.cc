@@ -205,6 +205,36 @@ TEST(LevelDbBackend, KeepsTheStateOverARestart) {
   std::filesystem::remove_all(directory);
 }
 
+/// A SIGKILL leaves what the kernel has: the files as they are at any moment, copied while open.
+TEST(LevelDbBackend, AfterAKillTheLogCompletesWhatIsOnDisk) {
+  const std::string directory = temp_directory();
+  Rig rig(std::make_shared<LevelDbBackend>(directory + "/manager.db"));
+  Store twin;
+  std::vector<std::string> log;
+  std::mt19937_64 random(7);
+  for (int round = 0; round < 10; ++round) {
+    for (int i = 0; i < 50; ++i) {
+      log.push_back(random_set(random, rig.store->view()));
+      rig.apply(log.back());
+      ASSERT_TRUE(twin.apply(log.size(), 1, log.back()));
+      if (random() % 4 == 0) {
+        rig.env.loop.run_ready();
+      }
+    }
+    const std::string copy = directory + "/copy-" + std::to_string(round);
+    std::filesystem::copy(directory + "/manager.db", copy);
+    Rig killed(std::make_shared<LevelDbBackend>(copy));
+    ASSERT_TRUE(killed.load_status) << killed.load_status.error().message;
+    ASSERT_GE(killed.store->applied_index(), rig.synced);
+    for (auto next = killed.store->applied_index(); next < log.size(); ++next) {
+      killed.apply(log[next]);
+    }
+    ASSERT_EQ(killed.store->state_hash(), twin.state_hash());
+  }
+  rig.drop();
+  std::filesystem::remove_all(directory);
+}
+
 TEST(LevelDbBackend, NamesTheFileWhenItIsDamagedAndCanSetItAside) {
   const std::string directory = temp_directory();
   const std::string path = directory + "/manager.db";
