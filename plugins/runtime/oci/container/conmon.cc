@@ -27,7 +27,7 @@ std::string innermost_message(const std::string& text) {
     out.pop_back();
   }
   for (const std::string_view prefix :
-       {"runc create failed: ", "runc run failed: ", "unable to start container process: ",
+       {"runc create failed: ", "runc run failed: ", "exec failed: ", "unable to start container process: ",
         "error during container init: "}) {
     if (out.starts_with(prefix)) {
       out.erase(0, prefix.size());

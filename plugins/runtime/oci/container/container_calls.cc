@@ -25,6 +25,8 @@ Error not_found(const std::string& id) {
 
 runtime::v1::CapabilitiesResponse ContainerDriver::capabilities() {
   runtime::v1::CapabilitiesResponse response;
+  response.set_exec(true);
+  response.set_attach(true);
   response.set_resource_limits(true);
   return response;
 }
@@ -296,6 +298,7 @@ void ContainerDriver::remove_now(const std::string& id,
                               }
                               ContainerTable::answer_waiters(*container, killed);
                               table_.erase(id);
+                              end_streams(id, killed.exit_code());
                             }
                             reply(runtime::v1::RemoveResponse{});
                             done();

@@ -54,10 +54,6 @@ std::string cgroup_name(const std::string& installation) {
 
 }  // namespace
 
-ContainerDriver::ContainerDriver(std::string driver) : driver_(std::move(driver)) {}
-
-ContainerDriver::~ContainerDriver() { stop(); }
-
 Status ContainerDriver::start(const DriverContext& context) {
   env_ = &context.env;
   Cgroups cgroups(env_->disk.read_file("/proc/mounts").value_or(std::string()));
@@ -76,6 +72,7 @@ Status ContainerDriver::start(const DriverContext& context) {
           on_exit_file(container->record.id);
         }
       });
+  start_streams();
   return exits_->start(engine_->layout().exits());
 }
 
@@ -109,6 +106,7 @@ void ContainerDriver::stop() {
   if (!alive_) {
     return;
   }
+  stop_streams();
   alive_.reset();
   exits_.reset();
   for (Container* container : table_.all()) {
@@ -229,6 +227,7 @@ void ContainerDriver::finish_exit(const std::string& id, const runtime::v1::Exit
              {"oom_killed", record.oom_killed});
   release_later(id);
   ContainerTable::answer_waiters(*container, exit);
+  end_streams(id, exit.exit_code());
 }
 
 void ContainerDriver::release_later(const std::string& id) {

@@ -45,6 +45,12 @@ class ContainerDriver : public RuntimeDriver {
                Reply<runtime::v1::RecoverResponse> reply) override;
   void stats(const runtime::v1::StatsRequest& request,
              Reply<runtime::v1::StatsResponse> reply) override;
+  void exec(const runtime::v1::ExecInput& first,
+            Stream<runtime::v1::methods::Exec> stream) override;
+  void attach(const runtime::v1::AttachInput& first,
+              Stream<runtime::v1::methods::Attach> stream) override;
+  void logs(const runtime::v1::LogsRequest& request,
+            Stream<runtime::v1::methods::Logs> stream) override;
 
  protected:
   /// Called once from start(), before anything else.
@@ -82,12 +88,19 @@ class ContainerDriver : public RuntimeDriver {
   void remove_now(const std::string& id, const Reply<runtime::v1::RemoveResponse>& reply,
                   std::function<void()> done);
   void adopt(const ContainerRecord& record);
+  struct Sessions;
+  template <class Session, class Map>
+  std::function<void(Session*)> forget_from(Map& map);
+  void start_streams();
+  void stop_streams();
+  void end_streams(const std::string& id, int exit_code);
 
   const std::string driver_;
   Env* env_ = nullptr;
   std::shared_ptr<Engine> engine_;  // shared with work on worker threads that outlives stop()
   ContainerTable table_;
   std::unique_ptr<ExitWatch> exits_;
+  std::unique_ptr<Sessions> sessions_;
   std::shared_ptr<bool> alive_;  // callbacks hold it weakly; gone once the driver stopped
 };
 

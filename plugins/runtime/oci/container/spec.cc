@@ -257,6 +257,13 @@ Result<std::string> build_exec_process(const std::string& config, const ExecProc
     if (wanted.tty) {
       env->get_array().emplace_back("TERM=xterm");
     }
+    if (wanted.user_given) {
+      auto& list = env->get_array();
+      for (auto it = list.begin(); it != list.end();) {
+        it = it->is_string() && it->get_string().starts_with("HOME=") ? list.erase(it) : it + 1;
+      }
+      list.emplace_back("HOME=" + wanted.user.home);
+    }
     for (const std::string& variable : wanted.env) {
       env->get_array().emplace_back(variable);
     }
