@@ -1,42 +1,22 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/model/suggest.h"
 #include "core/pluginhost/manifest.h"
 
 namespace skep::host {
 namespace {
 
-/// Letters that differ, at most; enough to find the key somebody meant.
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) {
-    row[j] = j;
-  }
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t substitute = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, substitute}));
-    }
-  }
-  return row[b.size()];
-}
-
 Error unknown_key(const Manifest& manifest, const std::string& key) {
   std::string message = "plugin '" + manifest.id + "' has no setting '" + key + "'";
-  std::string best;
+  std::vector<std::string> names;
   for (const auto& [name, schema] : manifest.config) {
-    if (best.empty() || distance(key, name) < distance(key, best)) {
-      best = name;
-    }
+    names.push_back(name);
   }
-  if (best.empty()) {
-    message += "; it has none at all";
-  } else if (distance(key, best) <= 3) {
-    message += "; did you mean '" + best + "'?";
-  } else {
-    message += "; see `agentctl plugin inspect " + manifest.id + "`";
-  }
+  const std::string meant = model::did_you_mean(key, names);
+  message += names.empty() ? "; it has none at all"
+             : meant.empty() ? "; see `agentctl plugin inspect " + manifest.id + "`"
+                             : meant;
   return Error{Code::kInvalidArgument, std::move(message), "UNKNOWN_SETTING"};
 }
 
