@@ -1,0 +1,31 @@
+#pragma once
+
+// Which address a node tells the others. People give an IP, an interface or nothing, with or without
+// a port.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "skep/result.h"
+
+namespace skep::agentd {
+
+inline constexpr std::uint16_t kManagementPort = 2377;
+
+struct InterfaceAddress {
+  std::string interface;
+  std::string address;
+  bool ipv6 = false;
+};
+
+/// The addresses of this machine that others may reach: up, not loopback, not link-local, no device
+/// that a container tool made.
+Result<std::vector<InterfaceAddress>> machine_addresses();
+
+/// "HOST:PORT" to advertise. `given`: "", "IP", "IP:PORT", "IFACE" or "IFACE:PORT". With several
+/// addresses and nothing given: kInvalidArgument that lists them; with none: 127.0.0.1.
+Result<std::string> choose_advertise_address(const std::string& given,
+                                             const std::vector<InterfaceAddress>& addresses);
+
+}  // namespace skep::agentd

@@ -1,0 +1,206 @@
+#include "core/agentd/agent_api.h"
+
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "core/agentd/version.h"
+#include "core/store/view.h"
+#include "skep/agent.methods.h"
+#include "skep/runtime.methods.h"
+
+namespace skep::agentd {
+namespace {
+
+using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
+
+std::string operating_system(Disk& disk) {
+  auto content = disk.read_file("/etc/os-release");
+  const std::string key = "PRETTY_NAME=\"";
+  const auto begin = content ? content->find(key) : std::string::npos;
+  if (begin == std::string::npos) {
+    return "Linux";
+  }
+  const auto end = content->find('"', begin + key.size());
+  return content->substr(begin + key.size(), end - begin - key.size());
+}
+
+/// What a question to every runtime driver gathered. Drivers that fail are left out and named.
+struct Gathered {
+  agent::v1::ListContainersResponse containers;
+  std::vector<std::string> warnings;
+  std::size_t open = 0;
+  std::function<void(Gathered&)> done;
+};
+
+void list_containers(rpc::Caller& caller, const host::PluginHost& plugins,
+                     std::function<void(Gathered&)> done) {
+  auto gathered = std::make_shared<Gathered>();
+  gathered->done = std::move(done);
+  std::vector<std::string> runtimes;
+  for (const auto& driver : plugins.drivers()) {
+    if (driver.name.starts_with("runtime/")) {
+      runtimes.push_back(driver.name);
+    }
+  }
+  gathered->open = runtimes.size();
+  if (runtimes.empty()) {
+    return gathered->done(*gathered);
+  }
+  for (const std::string& runtime : runtimes) {
+    rpc::call<runtime::v1::methods::List>(
+        caller, runtime, {}, {.deadline = 10s},
+        [gathered, runtime](Result<runtime::v1::ListResponse> reply) {
+          if (reply) {
+            for (auto& container : *reply->mutable_containers()) {
+              if (container.runtime().empty()) {
+                container.set_runtime(runtime.substr(runtime.find('/') + 1));
+              }
+              *gathered->containers.add_containers() = std::move(container);
+            }
+          } else {
+            gathered->warnings.push_back("driver '" + runtime + "' does not list its containers: " +
+                                         reply.error().message);
+          }
+          if (--gathered->open == 0) {
+            gathered->done(*gathered);
+          }
+        });
+  }
+}
+
+class AgentApi {
+ public:
+  AgentApi(Env& env, rpc::Caller& caller, Swarm& swarm, host::PluginHost& plugins, const Paths& paths,
+           const Config& config, const std::string& installation_id)
+      : env_(env), caller_(caller), swarm_(swarm), plugins_(plugins), paths_(paths), config_(config),
+        installation_id_(installation_id) {}
+
+  void info(const rpc::Reply<agent::v1::InfoResponse>& reply) {
+    list_containers(caller_, plugins_, [this, reply](Gathered& gathered) {
+      agent::v1::InfoResponse response = facts();
+      for (const auto& container : gathered.containers.containers()) {
+        const bool runs = container.state() == runtime::v1::CONTAINER_STATE_RUNNING;
+        response.set_containers_running(response.containers_running() + (runs ? 1 : 0));
+        response.set_containers_stopped(response.containers_stopped() + (runs ? 0 : 1));
+      }
+      for (std::string& warning : gathered.warnings) {
+        response.add_warnings(std::move(warning));
+      }
+      add_images(std::move(response), reply);
+    });
+  }
+
+ private:
+  void add_images(agent::v1::InfoResponse response, const rpc::Reply<agent::v1::InfoResponse>& reply) {
+    rpc::call<runtime::v1::methods::ListImages>(
+        caller_, "runtime/" + config_.default_runtime, {}, {.deadline = 10s},
+        [response = std::move(response), reply](Result<runtime::v1::ListImagesResponse> images) mutable {
+          if (images) {
+            response.set_images(static_cast<std::uint64_t>(images->images_size()));
+          } else {
+            response.add_warnings("images cannot be listed: " + images.error().message);
+          }
+          reply(std::move(response));
+        });
+  }
+
+  agent::v1::InfoResponse facts() {
+    agent::v1::InfoResponse response;
+    response.set_version(kVersion);
+    response.set_root(paths_.root);
+    response.set_installation_id(installation_id_);
+    response.set_swarm_state(swarm_.state());
+    response.set_error(swarm_.trouble());
+    *response.mutable_description() = swarm_.describe();
+    response.set_default_runtime(config_.default_runtime);
+    response.set_pid(::getpid());
+    utsname kernel{};
+    ::uname(&kernel);
+    response.set_kernel(kernel.release);
+    response.set_operating_system(operating_system(env_.disk));
+    response.set_cgroup_version(env_.disk.exists("/sys/fs/cgroup/cgroup.controllers") ? "2" : "1");
+    if (const auto& membership = swarm_.membership()) {
+      response.set_node_id(membership->node_id());
+      response.set_manager(membership->manager());
+      const std::string& address = membership->advertise_address();
+      response.set_node_address(address.substr(0, address.rfind(':')));
+      response.add_manager_addresses(address);
+    }
+    if (control::Manager* manager = swarm_.manager(); manager != nullptr) {
+      add_cluster(*manager, response);
+    }
+    for (const auto& plugin : plugins_.list()) {
+      if (plugin.state() != "running" && plugin.state() != "disabled") {
+        response.add_warnings("plugin '" + plugin.id() + "' is " + plugin.state() + ": " + plugin.reason());
+      }
+    }
+    return response;
+  }
+
+  static void add_cluster(control::Manager& manager, agent::v1::InfoResponse& response) {
+    const store::View& view = manager.store().view();
+    for (const auto* cluster : view.all<model::v1::Cluster>()) {
+      *response.mutable_cluster() = *cluster;
+    }
+    for (const auto* node : view.all<model::v1::Node>()) {
+      response.set_nodes(response.nodes() + 1);
+      response.set_managers(response.managers() +
+                            (node->spec().role() == model::v1::NODE_ROLE_MANAGER ? 1 : 0));
+    }
+    if (const std::string trouble = manager.trouble(); !trouble.empty()) {
+      response.add_warnings(trouble);
+    }
+  }
+
+  Env& env_;
+  rpc::Caller& caller_;
+  Swarm& swarm_;
+  host::PluginHost& plugins_;
+  const Paths& paths_;
+  const Config& config_;
+  const std::string& installation_id_;
+};
+
+}  // namespace
+
+void register_agent_api(rpc::MethodTable& table, Env& env, rpc::Caller& caller, Swarm& swarm,
+                        host::PluginHost& plugins, const Paths& paths, const Config& config,
+                        const std::string& installation_id) {
+  using namespace agent::v1::methods;  // NOLINT(google-build-using-namespace)
+  auto api = std::make_shared<AgentApi>(env, caller, swarm, plugins, paths, config, installation_id);
+  table.on<Info>([api](const auto&, const rpc::CallContext&, auto reply) { api->info(reply); });
+  table.on<Init>([&swarm](const agent::v1::InitRequest& request, const rpc::CallContext&, auto reply) {
+    swarm.init(request, [reply](Result<std::string> node_id) {
+      if (!node_id) {
+        return reply(std::move(node_id).error());
+      }
+      agent::v1::InitResponse response;
+      response.set_node_id(*node_id);
+      reply(std::move(response));
+    });
+  });
+  table.on<Leave>([&swarm](const agent::v1::LeaveRequest& request, const rpc::CallContext&, auto reply) {
+    swarm.leave(request.force(), [reply](Status status) {
+      if (!status) {
+        return reply(std::move(status).error());
+      }
+      reply(agent::v1::LeaveResponse{});
+    });
+  });
+  table.on<ListContainers>([&caller, &plugins](const agent::v1::ListContainersRequest& request,
+                                               const rpc::CallContext&, auto reply) {
+    list_containers(caller, plugins, [all = request.all(), reply](Gathered& gathered) {
+      if (!all) {
+        auto& list = *gathered.containers.mutable_containers();
+        list.erase(std::remove_if(list.begin(), list.end(),
+                                  [](const auto& container) {
+                                    return container.state() != runtime::v1::CONTAINER_STATE_RUNNING;
+                                  }),
+                   list.end());
+      }
+      reply(std::move(gathered.containers));
+    });
+  });
+}
+
+}  // namespace skep::agentd

@@ -1,0 +1,57 @@
+#pragma once
+
+// agentd itself: what is started, in which order, and stopped in the reverse one. The only place that
+// knows every concrete class.
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/agentd/config.h"
+#include "core/agentd/identity.h"
+#include "core/agentd/swarm.h"
+#include "core/base/asio_loop.h"
+#include "core/bus/bus.h"
+#include "core/pluginhost/plugin_host.h"
+#include "skep/posix_env.h"
+
+namespace skep::agentd {
+
+class Daemon {
+ public:
+  Daemon(Paths paths, Config config, std::string program_dir);
+  ~Daemon();
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  /// Everything up to "the control socket answers". Errors say what to do.
+  Status start();
+  /// Serves until SIGTERM or SIGINT, then stops in order. Tasks keep running.
+  void run();
+
+ private:
+  Status prepare_directories();
+  host::PluginHostOptions plugin_options() const;
+  void watch_signals();
+  void begin_stop();
+
+  const Paths paths_;
+  Config config_;
+  const std::string program_dir_;
+  base::AsioLoop loop_;
+  PosixClock clock_;
+  PosixRandom random_;
+  PosixDisk disk_;
+  PosixSubprocess subprocess_;
+  WorkerPool workers_{loop_, 4};
+  Env env_{clock_, random_, loop_, workers_, disk_, subprocess_};
+  std::string installation_id_;
+  std::optional<RootLock> lock_;
+  std::unique_ptr<host::PluginHost> plugins_;
+  std::unique_ptr<bus::Bus> bus_;
+  std::unique_ptr<Swarm> swarm_;
+  int signal_fd_ = -1;
+  bool stopping_ = false;
+};
+
+}  // namespace skep::agentd

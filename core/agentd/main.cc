@@ -1,0 +1,94 @@
+// agentd: the node agent. `agentd --help` is its manual.
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+
+#include "core/agentd/daemon.h"
+#include "core/agentd/logging.h"
+#include "core/agentd/version.h"
+#include "core/model/codes.h"
+
+namespace skep::agentd {
+namespace {
+
+std::string program_directory() {
+  char path[PATH_MAX] = {};
+  const ssize_t size = ::readlink("/proc/self/exe", path, sizeof(path) - 1);
+  const std::string text(path, size > 0 ? static_cast<std::size_t>(size) : 0);
+  return text.substr(0, text.rfind('/'));
+}
+
+int complain(const Error& error) {
+  std::fprintf(stderr, "agentd: %s\n", error.message.c_str());
+  return model::exit_code(error.code);
+}
+
+/// "/" or an absolute path without a slash at its end.
+std::string clean_root(std::string root) {
+  char absolute[PATH_MAX] = {};
+  if (!root.empty() && root.front() != '/' && ::getcwd(absolute, sizeof(absolute)) != nullptr) {
+    root = std::string(absolute) + "/" + root;
+  }
+  while (root.size() > 1 && root.back() == '/') {
+    root.pop_back();
+  }
+  return root;
+}
+
+int serve(const std::string& root, const std::string& log_level) {
+  const Paths paths(root);
+  auto config = load_config(paths);
+  if (!config) {
+    return complain(config.error());
+  }
+  if (!log_level.empty()) {
+    if (auto status = parse_config("log_level = \"" + log_level + "\"", "--log-level", *config); !status) {
+      return complain(status.error());
+    }
+  }
+  // Before any thread exists: SIGTERM and SIGINT come through a signalfd, and a peer that is gone is
+  // an error of write(), not a signal.
+  sigset_t ends;
+  ::sigemptyset(&ends);
+  ::sigaddset(&ends, SIGTERM);
+  ::sigaddset(&ends, SIGINT);
+  ::sigaddset(&ends, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &ends, nullptr);
+  ::umask(0077);
+  start_logging(config->log_level);
+  Daemon daemon(paths, *std::move(config), program_directory());
+  if (auto status = daemon.start(); !status) {
+    stop_logging();
+    return complain(status.error());
+  }
+  daemon.run();
+  stop_logging();
+  return 0;
+}
+
+}  // namespace
+}  // namespace skep::agentd
+
+int main(int argc, char** argv) {
+  CLI::App app{"agentd runs services on this node; agentctl talks to it.\n"
+               "Configuration: ROOT/etc/skep/agentd.toml; state: ROOT/var/lib/skep; sockets: ROOT/run/skep.\n"
+               "SIGTERM stops the agent and leaves its tasks running; the next start adopts them."};
+  const char* environment_root = std::getenv("SKEP_ROOT");
+  std::string root = environment_root != nullptr ? environment_root : "/";
+  std::string log_level;
+  app.add_option("--root", root, "directory below which all of this agent's files lie (default: $SKEP_ROOT or /)");
+  app.add_option("--log-level", log_level, "trace, debug, info, warn or error");
+  app.set_version_flag("--version", std::string("agentd ") + skep::agentd::kVersion);
+  CLI11_PARSE(app, argc, argv);
+  try {
+    return skep::agentd::serve(skep::agentd::clean_root(root), log_level);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "agentd: %s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,237 @@
+#include "core/agentd/swarm.h"
+
+#include "core/agentd/address.h"
+#include "core/agentd/identity.h"
+#include "core/agentd/version.h"
+#include "core/control/standard_loops.h"
+#include "core/model/defaults.h"
+#include "core/model/ids.h"
+#include "core/store/leveldb_backend.h"
+#include "skep/log.h"
+
+namespace skep::agentd {
+
+namespace {
+using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
+constexpr Duration kLeadLimit = 20s;   // a new single member leads at once; this is for a sick disk
+}  // namespace
+
+class Swarm::Drivers final : public node::DriverDirectory {
+ public:
+  explicit Drivers(const host::PluginHost& plugins) : plugins_(plugins) {}
+  std::vector<node::DriverState> drivers() override {
+    std::vector<node::DriverState> out;
+    for (auto& driver : plugins_.drivers()) {
+      out.push_back({std::move(driver.name), driver.incarnation});
+    }
+    return out;
+  }
+
+ private:
+  const host::PluginHost& plugins_;
+};
+
+Swarm::Swarm(Env& env, rpc::Caller& caller, host::PluginHost& plugins, const Paths& paths,
+             const Config& config, std::string installation_id)
+    : env_(env),
+      caller_(caller),
+      plugins_(plugins),
+      paths_(paths),
+      config_(config),
+      installation_id_(std::move(installation_id)),
+      drivers_(std::make_unique<Drivers>(plugins)),
+      sandboxes_(std::make_unique<node::PosixSandboxMaker>(env, paths.run_dir + "/sandbox")) {}
+
+Swarm::~Swarm() = default;
+
+Status Swarm::start() {
+  SKEP_TRY_ASSIGN(membership_, load_membership(paths_, env_.disk));
+  if (!membership_) {
+    return ok();
+  }
+  if (membership_->manager()) {
+    start_manager([this](Status status) {
+      if (!status) {
+        trouble_ = status.error().message;
+      }
+    });
+  }
+  return start_node();
+}
+
+void Swarm::stop(std::function<void()> done) {
+  if (node_) {
+    node_->stop();
+  }
+  if (!manager_) {
+    return done();
+  }
+  manager_->stop([done = std::move(done)](Status status) {
+    if (!status) {
+      SKEP_WARN("manager state not saved at the stop; the log has it", {"cause", status.error().message});
+    }
+    done();
+  });
+}
+
+std::string Swarm::state() const {
+  if (!membership_) {
+    return "inactive";
+  }
+  return !trouble_.empty() ? "error" : changing_ || !node_ ? "pending" : "active";
+}
+
+void Swarm::drivers_changed() {
+  if (node_) {
+    node_->drivers_changed();
+  }
+}
+
+Status Swarm::start_node() {
+  SKEP_TRY_ASSIGN(records_, node::LevelRecordStore::open(paths_.state_dir + "/node.db"));
+  node::NodeConfig config;
+  config.node_id = membership_->node_id();
+  config.installation_id = installation_id_;
+  config.run_dir = paths_.run_dir;
+  config.version = kVersion;
+  config.engine_labels = config_.node_labels;
+  config.default_runtime = config_.default_runtime;
+  config.gateway_driver = config_.gateway_network_driver;
+  node_ = std::make_unique<node::NodeAgent>(env_, caller_, std::move(config),
+                                            node::NodeParts{*sandboxes_, *records_, *drivers_, facts_});
+  return node_->start();
+}
+
+void Swarm::start_manager(std::function<void(Status)> done) {
+  control::ManagerConfig config;
+  config.node_id = membership_->node_id();
+  config.cluster_id = membership_->cluster_id();
+  config.member_id = membership_->member_id();
+  config.address = membership_->advertise_address();
+  config.consensus_target = "consensus/" + config_.consensus;
+  if (!membership_->bootstrapped()) {
+    consensus::v1::Member self;
+    self.set_id(membership_->member_id());
+    self.set_node_id(membership_->node_id());
+    self.set_address(membership_->advertise_address());
+    config.bootstrap.push_back(self);
+  }
+  control::Manager::Handlers handlers;
+  handlers.on_fatal = [this](const Error& error) {
+    trouble_ = error.message;
+    SKEP_ERROR("the manager role stopped; tasks keep running", {"cause", error.message});
+  };
+  manager_ = std::make_unique<control::Manager>(
+      env_, caller_, std::make_shared<store::LevelDbBackend>(paths_.state_dir + "/manager.db"),
+      std::move(config), std::move(handlers));
+  for (auto& make_loop : control::standard_loops()) {
+    manager_->add_loop(std::move(make_loop));
+  }
+  manager_->start(std::move(done));
+}
+
+void Swarm::init(const agent::v1::InitRequest& request, std::function<void(Result<std::string>)> done) {
+  if (membership_ || changing_) {
+    return done(Error{Code::kFailedPrecondition,
+                      "this node is already part of a swarm: use `agentctl swarm leave` to leave it first",
+                      "ALREADY_IN_SWARM"});
+  }
+  auto addresses = machine_addresses();
+  auto advertise = addresses ? choose_advertise_address(request.advertise_address(), *addresses)
+                             : Result<std::string>(addresses.error());
+  if (!advertise) {
+    return done(std::move(advertise).error());
+  }
+  agent::v1::SwarmMembership membership;
+  membership.set_node_id(model::new_id(env_.random));
+  membership.set_cluster_id(model::new_id(env_.random));
+  membership.set_member_id(env_.random.next() | 1);  // never 0
+  membership.set_manager(true);
+  membership.set_advertise_address(*advertise);
+  membership.set_listen_address(request.listen_address());
+  if (auto status = save_membership(paths_, env_.disk, membership); !status) {
+    return done(std::move(status).error());
+  }
+  membership_ = membership;
+  changing_ = true;
+  trouble_.clear();
+  start_manager([this, request, done](Status opened) {
+    if (!opened) {
+      return give_up_init(std::move(opened).error(), done);
+    }
+    bootstrap(request, [this, done](Status status) {
+      if (!status) {
+        return give_up_init(std::move(status).error(), done);
+      }
+      changing_ = false;
+      membership_->set_bootstrapped(true);
+      if (auto saved = save_membership(paths_, env_.disk, *membership_); !saved) {
+        return give_up_init(std::move(saved).error(), done);
+      }
+      if (auto started = start_node(); !started) {
+        return give_up_init(std::move(started).error(), done);
+      }
+      done(membership_->node_id());
+    });
+  });
+}
+
+void Swarm::bootstrap(const agent::v1::InitRequest& request, std::function<void(Status)> done) {
+  manager_->when_leading(kLeadLimit, [this, request, done](Status leading) {
+    if (!leading) {
+      return done(std::move(leading));
+    }
+    model::v1::Cluster cluster;
+    cluster.set_id(membership_->cluster_id());
+    *cluster.mutable_spec() = request.spec();
+    cluster.mutable_spec()->set_name("default");
+    *cluster.mutable_default_address_pool() = request.default_address_pool();
+    cluster.set_subnet_size(request.subnet_size());
+    cluster.set_data_path_port(request.data_path_port());
+    model::v1::Node self;
+    self.set_id(membership_->node_id());
+    self.mutable_spec()->set_role(model::v1::NODE_ROLE_MANAGER);
+    self.mutable_spec()->set_availability(request.availability());
+    *self.mutable_description() = describe();
+    const std::string& address = membership_->advertise_address();
+    self.mutable_status()->set_address(address.substr(0, address.rfind(':')));
+    self.mutable_manager_status()->set_leader(true);
+    self.mutable_manager_status()->set_reachability(2);
+    self.mutable_manager_status()->set_address(address);
+    self.mutable_manager_status()->set_member_id(membership_->member_id());
+    manager_->bootstrap(std::move(cluster), std::move(self), done);
+  });
+}
+
+void Swarm::give_up_init(Error error, const std::function<void(Result<std::string>)>& done) {
+  auto failed = std::make_shared<Error>(std::move(error));
+  const auto clean = [this, failed, done] {
+    changing_ = false;
+    if (auto status = forget(); !status) {
+      SKEP_ERROR("a failed init left files behind", {"cause", status.error().message});
+    }
+    done(*failed);
+  };
+  if (!manager_) {
+    return clean();
+  }
+  manager_->stop([clean](Status) { clean(); });
+}
+
+model::v1::NodeDescription Swarm::describe() {
+  if (node_) {
+    return node_->description();
+  }
+  model::v1::NodeDescription description;
+  description.set_hostname(facts_.hostname());
+  *description.mutable_platform() = facts_.platform();
+  *description.mutable_resources() = facts_.resources();
+  description.mutable_engine()->set_version(kVersion);
+  description.mutable_engine()->mutable_labels()->insert(config_.node_labels.begin(), config_.node_labels.end());
+  for (auto& driver : plugins_.drivers()) {
+    description.mutable_engine()->add_drivers(std::move(driver.name));
+  }
+  return description;
+}
+
+}  // namespace skep::agentd

@@ -1,0 +1,112 @@
+// Leaving a swarm: every task ends, and nothing of the swarm stays on disk. The installation id does.
+#include "core/agentd/identity.h"
+#include "core/agentd/swarm.h"
+#include "skep/log.h"
+#include "skep/network.methods.h"
+#include "skep/runtime.methods.h"
+#include "skep/volume.methods.h"
+
+namespace skep::agentd {
+
+namespace {
+
+using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
+
+/// Runs callbacks one after the other; `next` starts the following one.
+using StepDone = std::function<void()>;
+using Step = std::function<void(StepDone next)>;
+
+void run_steps(std::shared_ptr<std::vector<Step>> steps, std::size_t index, StepDone done) {
+  if (index == steps->size()) {
+    return done();
+  }
+  (*steps)[index]([steps, index, done] { run_steps(steps, index + 1, done); });
+}
+
+/// "Nothing is in use": the driver removes whatever bears our tag.
+template <class M>
+Step recover_nothing(rpc::Caller& caller, const std::string& driver) {
+  return [&caller, driver](const StepDone& next) {
+    rpc::call<M>(caller, driver, {}, {.deadline = 60s}, [driver, next](Result<typename M::Response> reply) {
+      if (!reply) {
+        SKEP_WARN("driver not cleaned at leave", {"driver", driver}, {"cause", reply.error().message});
+      }
+      next();
+    });
+  };
+}
+
+}  // namespace
+
+void Swarm::leave(bool force, std::function<void(Status)> done) {
+  if (!membership_) {
+    return done(Error{Code::kFailedPrecondition, "this node is not part of a swarm", "NOT_IN_SWARM"});
+  }
+  if (changing_) {
+    return done(Error{Code::kUnavailable, "this node is just joining or leaving a swarm: try again soon",
+                      "CHANGING"});
+  }
+  if (membership_->manager() && !force) {
+    return done(Error{Code::kFailedPrecondition,
+                      "you are attempting to leave the swarm on a node that is participating as a manager. "
+                      "Removing the last manager erases all current state of the swarm. Use `--force` to "
+                      "ignore this message",
+                      "LAST_MANAGER"});
+  }
+  changing_ = true;
+  stop([this, done] {
+    manager_.reset();
+    node_.reset();
+    records_.reset();
+    remove_tasks([this, done] {
+      auto status = forget();
+      changing_ = false;
+      done(std::move(status));
+    });
+  });
+}
+
+void Swarm::remove_tasks(std::function<void()> done) {
+  auto steps = std::make_shared<std::vector<Step>>();
+  const auto drivers = plugins_.drivers();
+  // Containers first: what they use can go only after them.
+  for (const auto& driver : drivers) {
+    if (driver.name.starts_with("runtime/")) {
+      steps->push_back(recover_nothing<runtime::v1::methods::Recover>(caller_, driver.name));
+    }
+  }
+  for (const auto& driver : drivers) {
+    if (driver.name.starts_with("network/")) {
+      steps->push_back(recover_nothing<network::v1::methods::Recover>(caller_, driver.name));
+    } else if (driver.name.starts_with("volume/")) {
+      steps->push_back(recover_nothing<volume::v1::methods::Recover>(caller_, driver.name));
+    }
+  }
+  steps->push_back([this](const StepDone& next) {
+    sandboxes_->list([this, next](Result<std::vector<std::string>> ids) {
+      auto removals = std::make_shared<std::vector<Step>>();
+      for (const std::string& id : ids ? *ids : std::vector<std::string>()) {
+        removals->push_back([this, id](const StepDone& removed) {
+          sandboxes_->remove(id, [removed](Status) { removed(); });
+        });
+      }
+      run_steps(removals, 0, next);
+    });
+  });
+  run_steps(steps, 0, std::move(done));
+}
+
+Status Swarm::forget() {
+  manager_.reset();
+  node_.reset();
+  records_.reset();
+  membership_.reset();
+  trouble_.clear();
+  // The membership goes first: without it nothing else is read again.
+  SKEP_TRY(forget_membership(paths_, env_.disk));
+  SKEP_TRY(env_.disk.remove_tree(paths_.state_dir + "/manager.db"));
+  SKEP_TRY(env_.disk.remove_tree(paths_.state_dir + "/node.db"));
+  return plugins_.reset_state(config_.consensus);
+}
+
+}  // namespace skep::agentd
