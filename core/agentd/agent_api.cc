@@ -3,6 +3,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "core/agentd/version.h"
 #include "core/store/view.h"
 #include "skep/agent.methods.h"
@@ -139,10 +141,10 @@ class AgentApi {
 
   static void add_cluster(control::Manager& manager, agent::v1::InfoResponse& response) {
     const store::View& view = manager.store().view();
-    for (const auto* cluster : view.all<model::v1::Cluster>()) {
+    if (const auto cluster = view.cluster()) {
       *response.mutable_cluster() = *cluster;
     }
-    for (const auto* node : view.all<model::v1::Node>()) {
+    for (const auto& [id, node] : view.all<model::v1::Node>()) {
       response.set_nodes(response.nodes() + 1);
       response.set_managers(response.managers() +
                             (node->spec().role() == model::v1::NODE_ROLE_MANAGER ? 1 : 0));

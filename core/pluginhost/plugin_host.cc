@@ -283,6 +283,21 @@ Status PluginHost::set_enabled(const std::string& id, bool enabled) {
   return ok();
 }
 
+Status PluginHost::reset_state(const std::string& id) {
+  const std::string directory = options_.state_dir + "/plugins/" + id;
+  Plugin* plugin = find(id);
+  const bool running = plugin != nullptr && plugin->entry.refusal.empty() && plugin->entry.enabled;
+  if (running) {
+    halt(*plugin);
+  }
+  SKEP_TRY(env_.disk.remove_tree(directory));
+  if (running && !plugin->process) {
+    bus_->drop(id, "its state is reset");
+    launch(*plugin);
+  }
+  return ok();
+}
+
 std::string PluginHost::ids_text() const {
   std::string out;
   for (const auto& [id, plugin] : plugins_) {

@@ -57,6 +57,10 @@ class PluginHost {
   /// In-process plugins stop; isolated ones too, unless `keep_isolated`. Blocks until threads ended.
   void stop();
 
+  /// Stops the plugin, removes its state directory and starts it again: what it kept belongs to a
+  /// swarm that was left. An unknown id is success.
+  Status reset_state(const std::string& id);
+
   /// plugin/1: list, enable, disable, logs, trace.
   void register_methods(rpc::MethodTable& table);
 
