@@ -17,7 +17,6 @@ using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 constexpr Duration kHelloLimit = 15s;    // process start to HELLO, the plugin's own start included
 constexpr Duration kReattachLimit = 10s; // a host that an earlier agent started, to its HELLO
 
-std::string driver_text(const bus::v1::DriverName& driver) { return driver.kind() + "/" + driver.name(); }
 
 }  // namespace
 
