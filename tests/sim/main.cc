@@ -1,0 +1,92 @@
+// The simulator: runs seeds until the time is over or all are done, stops at the first violation.
+//
+//   sim [--seeds N] [--first-seed K] [--seconds S] [--verbose]
+//
+// A seed in which nothing fired is said to be empty and does not count. Exit 1: a violation, with the
+// number to replay.
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "skep/log.h"
+#include "world.h"
+
+namespace {
+
+struct Options {
+  std::uint64_t seeds = 20;
+  std::uint64_t first_seed = 1;
+  double seconds = 0;  // 0: no limit
+  bool verbose = false;
+};
+
+bool parse(int argc, char** argv, Options& options) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string flag = argv[i];
+    if (flag == "--verbose") {
+      options.verbose = true;
+    } else if (i + 1 < argc && flag == "--seeds") {
+      options.seeds = std::strtoull(argv[++i], nullptr, 10);
+    } else if (i + 1 < argc && flag == "--first-seed") {
+      options.first_seed = std::strtoull(argv[++i], nullptr, 10);
+    } else if (i + 1 < argc && flag == "--seconds") {
+      options.seconds = std::strtod(argv[++i], nullptr);
+    } else {
+      std::fprintf(stderr, "sim: unknown argument '%s'; use --seeds N --first-seed K --seconds S\n",
+                   flag.c_str());
+      return false;
+    }
+  }
+  return true;
+}
+
+std::string list(const std::map<std::string, std::size_t>& counts) {
+  std::string text;
+  for (const auto& [name, count] : counts) {
+    text += (text.empty() ? "" : ", ") + name + " " + std::to_string(count);
+  }
+  return text.empty() ? "none" : text;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  if (!parse(argc, argv, options)) {
+    return 2;
+  }
+  skep::log::set_level(options.verbose ? skep::LogLevel::kDebug : skep::LogLevel::kError);
+  const auto start = std::chrono::steady_clock::now();
+  std::uint64_t green = 0;
+  std::uint64_t empty = 0;
+  for (std::uint64_t seed = options.first_seed; seed < options.first_seed + options.seeds; ++seed) {
+    const double spent =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (options.seconds > 0 && spent > options.seconds) {
+      break;
+    }
+    skep::sim::Outcome outcome;
+    {
+      skep::sim::World world(seed);
+      outcome = world.run();
+    }
+    std::printf("seed %llu: %zu nodes, %zu tasks, %.1f virtual minutes, %zu commits, %llu frames; "
+                "faults: %s\n",
+                static_cast<unsigned long long>(seed), outcome.nodes, outcome.tasks,
+                outcome.virtual_minutes, outcome.commits,
+                static_cast<unsigned long long>(outcome.frames), list(outcome.faults).c_str());
+    std::fflush(stdout);
+    if (!outcome.violation.empty()) {
+      std::printf("VIOLATION in seed %llu: %s\nreplay: sim --first-seed %llu --seeds 1\n",
+                  static_cast<unsigned long long>(seed), outcome.violation.c_str(),
+                  static_cast<unsigned long long>(seed));
+      return 1;
+    }
+    outcome.faults.empty() ? ++empty : ++green;
+  }
+  std::printf("%llu seeds green, %llu empty (nothing fired)\n",
+              static_cast<unsigned long long>(green), static_cast<unsigned long long>(empty));
+  return green == 0 ? 1 : 0;
+}

@@ -1,0 +1,126 @@
+#include "sim_node.h"
+
+namespace skep::sim {
+
+namespace {
+bus::v1::Principal principal(const std::string& kind, const std::string& id) {
+  bus::v1::Principal made;
+  made.set_kind(kind);
+  made.set_id(id);
+  return made;
+}
+}  // namespace
+
+SimNode::SimNode(std::string id, testing::ManualLoop& loop, testing::LocalBus& bus,
+                 std::uint64_t seed)
+    : process(loop, seed), runtime(loop, loop), sandboxes(loop), id_(std::move(id)), loop_(loop),
+      bus_(bus) {
+  bind_driver(tables_["runtime/oci"], runtime, process.env);
+  bind_driver(tables_["volume/local"], volume, process.env);
+  bind_driver(tables_["network/bridge"], network, process.env);
+  facts.name = id_;
+  for (const auto& [name, table] : tables_) {
+    driver_up(name);
+  }
+  static_cast<void>(process.disk.make_directories("/etc", 0755));
+  static_cast<void>(process.disk.write_file_atomic("/etc/resolv.conf", "nameserver 10.9.9.9\n", 0644));
+  start_agent();
+}
+
+SimNode::~SimNode() {
+  kill_agent();
+  for (const auto& [name, table] : tables_) {
+    bus_.detach(id_ + "/" + name);
+  }
+}
+
+void SimNode::start_agent() {
+  if (agent_ != nullptr || !on_) {
+    return;
+  }
+  rpc::Caller& caller =
+      bus_.attach(agent_name(), id_, {"agent"}, agent_table_, principal("node", id_));
+  node::NodeConfig config;
+  config.node_id = id_;
+  config.installation_id = "inst-" + id_;
+  config.run_dir = "/run/skep";
+  config.version = "sim";
+  config.dispatcher = "m1/core";
+  agent_ = std::make_unique<node::NodeAgent>(
+      process.env, caller, config,
+      node::NodeParts{.sandboxes = sandboxes, .records = records, .drivers = directory, .facts = facts});
+  const auto started = agent_->start();
+  SKEP_ASSERT(started.has_value(), "records in memory are always readable");
+}
+
+void SimNode::kill_agent() {
+  if (agent_ != nullptr) {
+    process.loop.kill();
+    agent_.reset();
+    bus_.detach(agent_name());
+  }
+}
+
+void SimNode::power_off() {
+  kill_agent();
+  on_ = false;
+  runtime.lose_power();
+  sandboxes.lose_power();
+  records.lose_power(process.random);
+  network.endpoints.clear();
+  network.networks.clear();
+  volume.mounts.clear();
+  for (const auto& [name, table] : tables_) {
+    driver_down(name);
+  }
+}
+
+void SimNode::power_on() {
+  on_ = true;
+  for (const auto& [name, table] : tables_) {
+    driver_up(name);
+  }
+  start_agent();
+}
+
+void SimNode::driver_down(const std::string& driver) {
+  bus_.detach(id_ + "/" + driver);
+  directory.incarnations.erase(driver);
+  if (agent_ != nullptr) {
+    agent_->drivers_changed();
+  }
+}
+
+void SimNode::driver_up(const std::string& driver) {
+  if (!on_) {
+    return;
+  }
+  bus_.attach(id_ + "/" + driver, id_, {driver}, tables_.at(driver), principal("plugin", driver));
+  directory.incarnations[driver] = ++incarnation_;
+  if (agent_ != nullptr) {
+    agent_->drivers_changed();
+  }
+}
+
+std::string SimNode::leftovers(const std::function<bool(const std::string&)>& keep) const {
+  std::string found;
+  for (const auto& [id, container] : runtime.containers) {
+    const auto label = container.info.labels().find("com.docker.swarm.task.id");
+    const std::string task = label == container.info.labels().end() ? "?" : label->second;
+    if (container.info.state() == runtime::v1::CONTAINER_STATE_RUNNING && !keep(task)) {
+      found += " container of task " + task + " runs on " + id_ + ";";
+    }
+    if (container.starts > 1) {
+      found += " container of task " + task + " was started " + std::to_string(container.starts) +
+               " times;";
+    }
+  }
+  for (const std::string& sandbox : sandboxes.sandboxes) {
+    if (!keep(sandbox)) {
+      found += " sandbox of task " + sandbox + " is left on " + id_ + ";";
+    }
+  }
+  return found;
+}
+
+}  // namespace skep::sim
