@@ -34,7 +34,7 @@ void SimManager::start_raft() {
       bus_.attach("m1/raft", "m1", {"consensus/raft"}, *raft_table_, principal("plugin", "raft"));
   plugin::v1::StartRequest start;
   start.set_state_dir("/raft");
-  (*start.mutable_config())["segment_kib"] = "1024";
+  (*start.mutable_config())["segment_kib"] = "64";
   const auto started = raft_->start({process_.env, core, start});
   if (!started) {
     fatal_ = started.error().message;
