@@ -2,7 +2,7 @@
 // ping-pong of the same carrier; raw and ours alternate. Then one-way messages per second (a stream
 // against PUSH/PULL) and calls per second with 64 in flight.
 //
-//   bus_bench [round trips per repetition] [repetitions]
+//   bus_bench [round trips per repetition] [repetitions] [messages one way]
 
 #include <unistd.h>
 #include <zmq.h>
@@ -33,7 +33,7 @@ using Get = skep::volume::v1::methods::Get;
 using Logs = skep::runtime::v1::methods::Logs;
 
 constexpr std::size_t kPayload = 256;
-constexpr std::size_t kStreamMessages = 200'000;
+std::size_t g_stream_messages = 200'000;
 
 double microseconds(Clock::duration d) {
   return std::chrono::duration<double, std::micro>(d).count();
@@ -89,13 +89,13 @@ double raw_messages_per_second(const std::string& endpoint, bool shared_context)
     void* const push = zmq_socket(other, ZMQ_PUSH);
     zmq_connect(push, endpoint.c_str());
     const std::string buffer(kPayload, 'x');
-    for (std::size_t i = 0; i < kStreamMessages; ++i) {
+    for (std::size_t i = 0; i < g_stream_messages; ++i) {
       zmq_send(push, buffer.data(), buffer.size(), 0);
     }
     zmq_close(push);
   });
   std::string buffer(kPayload, 'x');
-  for (std::size_t i = 0; i < kStreamMessages; ++i) {
+  for (std::size_t i = 0; i < g_stream_messages; ++i) {
     zmq_recv(pull, buffer.data(), buffer.size(), 0);
   }
   const double seconds = microseconds(Clock::now() - start) / 1e6;
@@ -105,7 +105,7 @@ double raw_messages_per_second(const std::string& endpoint, bool shared_context)
     zmq_ctx_term(other);
   }
   zmq_ctx_term(context);
-  return static_cast<double>(kStreamMessages) / seconds;
+  return static_cast<double>(g_stream_messages) / seconds;
 }
 
 // ---- ours ----
@@ -135,10 +135,10 @@ class PluginThread {
         const auto out = weak.lock();
         skep::runtime::v1::LogLine line;
         line.set_data(std::string(kPayload, 'x'));
-        while (out && *sent < kStreamMessages && out->send(line.SerializeAsString())) {
+        while (out && *sent < g_stream_messages && out->send(line.SerializeAsString())) {
           ++*sent;
         }
-        if (out && *sent == kStreamMessages) {
+        if (out && *sent == g_stream_messages) {
           out->finish(rpc::Body{});
         }
       };
@@ -290,6 +290,7 @@ void compare(const char* carrier, const std::string& raw_endpoint, const std::st
 int main(int argc, char** argv) {
   const int count = argc > 1 ? std::stoi(argv[1]) : 4000;
   const int repetitions = argc > 2 ? std::stoi(argv[2]) : 5;
+  g_stream_messages = argc > 3 ? std::stoul(argv[3]) : g_stream_messages;
   std::string directory = std::filesystem::temp_directory_path() / "skep-bus-bench-XXXXXX";
   if (::mkdtemp(directory.data()) == nullptr) {
     std::perror("mkdtemp");

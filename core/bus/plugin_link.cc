@@ -84,7 +84,9 @@ void PluginLink::stop() {
 
 void PluginLink::say_hello() {
   heard_ = loop_.now();
-  (void)socket_->send({control_header(v1::HELLO), options_.hello.SerializeAsString()});
+  // The number of the attempt lets the agent tell a HELLO repeated because its WELCOME was late from
+  // a new start of ours.
+  (void)socket_->send({control_header(v1::HELLO, connection_ + 1), options_.hello.SerializeAsString()});
   pump_soon();
 }
 
@@ -118,16 +120,14 @@ void PluginLink::pump() {
   for (int i = 0; i < kMessagesPerTurn; ++i) {
     auto message = socket_->receive();
     if (!message) {
-      // The fd is edge-triggered: only an empty look at the events arms it again.
-      if (!socket_->readable()) {
-        return;
-      }
-      continue;
+      return;  // an empty receive has taken every command there was: the fd tells of the next
     }
+    pumping_ = true;  // what handlers send needs no look at the events: the next receive has it
     on_message(*std::move(message));
     if (alive->link == nullptr) {
       return;  // a callback ended the link
     }
+    pumping_ = false;
   }
   pump_soon();
 }
@@ -172,12 +172,8 @@ void PluginLink::on_message(ZmqMessage message) {
     lose("the agent stops");
   } else if (header->type() == v1::WELCOME) {
     v1::Welcome welcome;
-    if (welcome.ParseFromString(message.parts[1])) {
-      const auto alive = alive_;
-      lose("the agent started anew");
-      if (alive->link == nullptr) {
-        return;
-      }
+    if (!welcome_ && header->correlation() == connection_ + 1 &&
+        welcome.ParseFromString(message.parts[1])) {
       silence_max_ = 5 * std::chrono::milliseconds(std::max<std::uint32_t>(100, welcome.heartbeat_ms()));
       welcome_ = true;
       callbacks_.on_welcome(welcome);
@@ -267,7 +263,7 @@ void PluginLink::flush() {
     output_bytes_ -= frame.size();
     output_.pop_front();
   }
-  if (socket_->readable()) {
+  if (!pumping_ && socket_->readable()) {
     pump_soon();  // the send may have taken the edge of an incoming message
   }
 }

@@ -85,6 +85,7 @@ class PluginLink {
   TimerId tick_timer_ = 0;
   TimerId flush_timer_ = 0;
   bool pump_posted_ = false;
+  bool pumping_ = false;  // a message is being handled
   bool connected_ = false;
   bool rejected_ = false;
   std::atomic<bool> welcome_{false};

@@ -29,6 +29,12 @@ v1::Header plain(v1::MessageType type) {
   return header;
 }
 
+v1::Header welcome_header(std::uint64_t attempt) {
+  v1::Header header = plain(v1::WELCOME);
+  header.set_correlation(attempt);
+  return header;
+}
+
 }  // namespace
 
 Router::Router(RouterOptions options)
@@ -78,7 +84,7 @@ void Router::on_frame(PeerId from, v1::Header header, std::string body, TimePoin
     tap_({.incoming = true, .participant = peer.name, .header = shown, .body = body});
   }
   if (header.type() == v1::HELLO) {
-    return on_hello(from, peer, body, now, effects);
+    return on_hello(from, peer, header.correlation(), body, now, effects);
   }
   if (!peer.joined) {
     reject(from, Error{Code::kFailedPrecondition, "say HELLO first", "HELLO_REQUIRED"}, effects);
@@ -154,8 +160,11 @@ Result<v1::Welcome> Router::admit(const Peer& peer, const v1::Hello& hello) cons
   return v1::Welcome();
 }
 
-void Router::on_hello(PeerId from, Peer& peer, const std::string& body, TimePoint now,
-                      Effects& effects) {
+void Router::on_hello(PeerId from, Peer& peer, std::uint64_t attempt, const std::string& body,
+                      TimePoint now, Effects& effects) {
+  if (peer.joined && attempt != 0 && attempt == peer.attempt) {
+    return emit(from, welcome_header(attempt), peer.welcome, effects);  // ours was late: nothing changed
+  }
   if (peer.joined && from != kCorePeer) {
     restart(from, peer, effects);
   }
@@ -189,7 +198,9 @@ void Router::on_hello(PeerId from, Peer& peer, const std::string& body, TimePoin
   welcome.set_inflight_max(static_cast<std::uint32_t>(options_.inflight_max));
   welcome.set_heartbeat_ms(static_cast<std::uint32_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(options_.heartbeat).count()));
-  emit(from, plain(v1::WELCOME), welcome.SerializeAsString(), effects);
+  peer.attempt = attempt;
+  peer.welcome = welcome.SerializeAsString();
+  emit(from, welcome_header(attempt), peer.welcome, effects);
   effects.emplace_back(Joined{peer.name});
 }
 

@@ -125,7 +125,8 @@ class Router {
   struct WaitingFrame;
 
   // router.cc: who is here
-  void on_hello(PeerId from, Peer& peer, const std::string& body, TimePoint now, Effects& effects);
+  void on_hello(PeerId from, Peer& peer, std::uint64_t attempt, const std::string& body,
+                TimePoint now, Effects& effects);
   Result<v1::Welcome> admit(const Peer& peer, const v1::Hello& hello) const;
   void restart(PeerId id, Peer& peer, Effects& effects);
   void reject(PeerId to, const Error& error, Effects& effects);

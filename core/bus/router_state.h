@@ -10,6 +10,8 @@ struct Router::Peer {
   PeerFacts facts;
   v1::Hello hello;
   std::string name;
+  std::uint64_t attempt = 0;  // correlation of its HELLO; the same again is a repeat, not a new start
+  std::string welcome;        // what it was answered
   bool joined = false;
   bool suspect = false;
   TimePoint opened{};

@@ -87,16 +87,14 @@ void ZmqRouter::pump() {
   for (int i = 0; i < kMessagesPerTurn; ++i) {
     auto message = socket_->receive();
     if (!message) {
-      // The fd is edge-triggered: only an empty look at the events arms it again.
-      if (!socket_->readable()) {
-        return;
-      }
-      continue;
+      return;  // an empty receive has taken every command there was: the fd tells of the next
     }
+    pumping_ = true;  // what handlers send needs no look at the events: the next receive has it
     on_message(*std::move(message));
     if (alive.expired()) {
       return;  // a handler ended the bus
     }
+    pumping_ = false;
   }
   pump_soon();
 }
@@ -159,7 +157,7 @@ void ZmqRouter::send(PeerId to, const std::string& header, const std::string& bo
       flush_timer_ = loop_.run_after(kRetryFlush, [this] { flush_waiting(); });
     }
   }
-  if (socket_->readable()) {
+  if (!pumping_ && socket_->readable()) {
     pump_soon();  // the send may have taken the edge of an incoming message
   }
 }
@@ -197,7 +195,7 @@ void ZmqRouter::flush_waiting() {
   if (waiting) {
     flush_timer_ = loop_.run_after(kRetryFlush, [this] { flush_waiting(); });
   }
-  if (socket_->readable()) {
+  if (!pumping_ && socket_->readable()) {
     pump_soon();
   }
 }

@@ -54,6 +54,7 @@ class ZmqRouter final : public Carrier {
   WatchId watch_ = 0;
   TimerId flush_timer_ = 0;
   bool pump_posted_ = false;
+  bool pumping_ = false;  // a message is being handled
   std::map<PeerId, Peer> peers_;
   std::map<std::string, PeerId, std::less<>> by_routing_id_;
   std::shared_ptr<ZmqRouter*> self_ = std::make_shared<ZmqRouter*>(this);  // for posted work

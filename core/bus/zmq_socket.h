@@ -50,7 +50,8 @@ class ZmqSocket {
   /// Events of connection and disconnection, to a PAIR socket at `endpoint`.
   Status monitor(const std::string& endpoint);
 
-  /// Edge-triggered: call readable() after every wake-up, send and receive.
+  /// Edge-triggered: receive until nullopt after every wake-up, and ask readable() after a send that no
+  /// receive follows, because a send may swallow the edge of an incoming message.
   [[nodiscard]] int fd() const;
   [[nodiscard]] bool readable() const;
   /// Never blocks; a message goes whole or not at all.

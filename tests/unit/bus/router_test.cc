@@ -40,7 +40,7 @@ struct Bench {
     router.on_opened(peer, facts, now, effects);
   }
   void hello(PeerId peer, const std::string& id, const std::vector<std::string>& drivers = {},
-             const std::string& token = {}) {
+             const std::string& token = {}, std::uint64_t attempt = 0) {
     v1::Hello message;
     message.set_protocol(1);
     message.set_id(id);
@@ -52,6 +52,7 @@ struct Bench {
     }
     v1::Header header;
     header.set_type(v1::HELLO);
+    header.set_correlation(attempt);
     frame(peer, header, message.SerializeAsString());
   }
   void join(PeerId peer, const std::string& id, const std::vector<std::string>& drivers = {},
@@ -380,6 +381,24 @@ TEST(Router, ReplacesAParticipantThatComesAgain) {
   bench.effects.clear();
   bench.request(kCorePeer, 2, "volume/local");
   EXPECT_EQ(bench.sent(9).size(), 1U);
+}
+
+TEST(Router, RepeatsTheWelcomeForARepeatedHello) {
+  Bench bench;
+  bench.open(kPlugin);
+  bench.hello(kPlugin, "local", {"volume/local"}, "", 5);
+  bench.request(kCorePeer, 1, "volume/local");
+  bench.hello(kPlugin, "local", {"volume/local"}, "", 5);
+  const auto sent = bench.sent(kPlugin);
+  ASSERT_EQ(sent.size(), 3U);
+  EXPECT_EQ(sent[2].header.type(), v1::WELCOME);
+  EXPECT_EQ(sent[2].header.correlation(), 5U);
+  EXPECT_EQ(sent[2].body, sent[0].body);
+  EXPECT_TRUE(bench.all<Gone>().empty()) << "its WELCOME was late, its calls live on";
+  EXPECT_EQ(bench.router.open_calls(), 1U);
+  bench.hello(kPlugin, "local", {"volume/local"}, "", 6);
+  EXPECT_EQ(bench.all<Gone>().size(), 1U);
+  EXPECT_EQ(bench.router.open_calls(), 0U);
 }
 
 TEST(Router, CallsOfTheCoreToItself) {
