@@ -16,9 +16,9 @@ namespace {
 constexpr char kConmonStderr = 3;
 
 /// Socket addresses hold 107 characters and bundles lie deeper: the directory's fd is the way in.
-Result<Fd> connect_in(const std::string& bundle) {
-  const Fd directory(::open(bundle.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+Result<UniqueFd> connect_in(const std::string& bundle) {
+  const UniqueFd directory(::open(bundle.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  UniqueFd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!directory.valid() || !fd.valid()) {
     return errno_error(errno, bundle + ": attach");
   }
@@ -47,7 +47,7 @@ AttachSession::~AttachSession() {
 }
 
 Status AttachSession::begin(const std::string& bundle, const runtime::v1::AttachInput& first) {
-  SKEP_TRY_ASSIGN(Fd fd, connect_in(bundle));
+  SKEP_TRY_ASSIGN(UniqueFd fd, connect_in(bundle));
   set_handlers();
   output_ = std::make_unique<OutputPump>(
       env_.loop, [this](std::string_view packet) { return on_packet(packet); },

@@ -83,7 +83,7 @@ class TreeCopy {
     }
     SKEP_TRY(copy(from, to, name, label, info, depth));
     if (hard_link && linked_.size() < kLinksMax) {
-      linked_[inode] = Fd(::openat(to, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+      linked_[inode] = UniqueFd(::openat(to, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
     }
     return ok();
   }
@@ -91,11 +91,11 @@ class TreeCopy {
   Status copy(int from, int to, const std::string& name, const std::string& label,
               const struct stat& info, int depth) {
     if (S_ISDIR(info.st_mode)) {
-      const Fd source(::openat(from, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+      const UniqueFd source(::openat(from, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
       if (!source.valid() || ::mkdirat(to, name.c_str(), 0700) != 0) {
         return conflict(label);
       }
-      const Fd target(::openat(to, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+      const UniqueFd target(::openat(to, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
       return target.valid() ? directory(source.get(), target.get(), label, depth + 1)
                             : Status(errno_error(errno, label + ": open"));
     }
@@ -121,8 +121,8 @@ class TreeCopy {
 
   Status regular(int from, int to, const std::string& name, const std::string& label,
                  const struct stat& info) {
-    const Fd source(::openat(from, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-    const Fd target(
+    const UniqueFd source(::openat(from, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    const UniqueFd target(
         ::openat(to, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!source.valid() || !target.valid()) {
       return conflict(label);
@@ -181,7 +181,7 @@ class TreeCopy {
   }
 
   static constexpr std::size_t kLinksMax = 512;  // fds held; further links become copies
-  std::map<Inode, Fd> linked_;
+  std::map<Inode, UniqueFd> linked_;
 };
 
 }  // namespace
@@ -195,7 +195,7 @@ Status copy_up(const std::string& root, const std::string& target, const std::st
     const bool other_kind = any && ::fstat(any->get(), &info) == 0 && !S_ISDIR(info.st_mode);
     return code == Code::kNotFound || other_kind ? ok() : Status(source.error());
   }
-  const Fd into(::open(volume.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd into(::open(volume.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!into.valid()) {
     return errno == ENOTDIR ? ok() : Status(errno_error(errno, volume + ": open"));
   }

@@ -78,9 +78,9 @@ Status Engine::launch(ContainerRecord& record) {
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
     return errno_error(errno, "make a pipe");
   }
-  const Fd read_end(ends[0]);
-  Fd write_end(ends[1]);
-  const Fd errors(::memfd_create("conmon-stderr", MFD_CLOEXEC));
+  const UniqueFd read_end(ends[0]);
+  UniqueFd write_end(ends[1]);
+  const UniqueFd errors(::memfd_create("conmon-stderr", MFD_CLOEXEC));
   ProcessSpec spec;
   spec.argv = conmon_argv({.conmon_path = config_.conmon_path,
                            .runtime_path = config_.runtime_path,
@@ -117,7 +117,7 @@ Status Engine::launch(ContainerRecord& record) {
 /// has created the container.
 Result<int> Engine::await_sync(const Subprocess::Child& conmon, int sync_fd, int error_fd) {
   const TimePoint deadline = env_.clock.now() + kStartTimeout;
-  const Fd pidfd(conmon.pidfd);
+  const UniqueFd pidfd(conmon.pidfd);
   std::string line;
   while (line.find('\n') == std::string::npos && line.size() < kSyncLineMax) {
     pollfd wait{sync_fd, POLLIN, 0};
@@ -164,7 +164,7 @@ Status Engine::release_init(const ContainerRecord& record) {
                                  : Status(explain_runtime_error(result.err, record.command.front(),
                                                                 config_.runtime_path));
   }
-  const Fd fd(::open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+  const UniqueFd fd(::open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
   if (!fd.valid()) {
     return errno_error(errno, fifo + ": open");
   }
@@ -188,7 +188,7 @@ Status Engine::release_init(const ContainerRecord& record) {
 }
 
 Status Engine::signal(const ContainerRecord& record, int number) {
-  const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, record.pid, 0)));
+  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, record.pid, 0)));
   // The cgroup proves that the number still means this container.
   const std::string cgroup =
       env_.disk.read_file("/proc/" + std::to_string(record.pid) + "/cgroup").value_or(std::string());
@@ -207,7 +207,7 @@ Status Engine::signal(const ContainerRecord& record, int number) {
 void Engine::await_conmon(const std::string& id) {
   const auto text = env_.disk.read_file(layout().bundle(id) + "/conmon.pid");
   const int pid = text ? std::atoi(text->c_str()) : 0;
-  const Fd pidfd(pid > 0 ? static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)) : -1);
+  const UniqueFd pidfd(pid > 0 ? static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)) : -1);
   if (!pidfd.valid() || !is_conmon(pid, id)) {
     return;
   }

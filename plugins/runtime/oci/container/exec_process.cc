@@ -21,9 +21,9 @@ namespace {
 
 /// Our ends go into `exec`, the child's into fds 0, 1 and 2.
 struct ChildEnds {
-  Fd in;
-  Fd out;
-  Fd err;
+  UniqueFd in;
+  UniqueFd out;
+  UniqueFd err;
 };
 
 void set_nonblocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
@@ -32,10 +32,10 @@ Result<ChildEnds> make_pipes(StartedExec& exec, bool open_stdin) {
   ChildEnds ends;
   std::array<int, 2> pair{};
   if (!open_stdin) {
-    ends.in = Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    ends.in = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   } else if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0) {
-    exec.input = Fd(pair[0]);  // a socket, because writing to it can be told not to raise SIGPIPE
-    ends.in = Fd(pair[1]);
+    exec.input = UniqueFd(pair[0]);  // a socket, because writing to it can be told not to raise SIGPIPE
+    ends.in = UniqueFd(pair[1]);
     set_nonblocking(exec.input.get());
   }
   if (!ends.in.valid()) {
@@ -45,8 +45,8 @@ Result<ChildEnds> make_pipes(StartedExec& exec, bool open_stdin) {
     if (::pipe2(pair.data(), O_CLOEXEC) != 0) {
       return errno_error(errno, "make a pipe");
     }
-    *ours = Fd(pair[0]);
-    *theirs = Fd(pair[1]);
+    *ours = UniqueFd(pair[0]);
+    *theirs = UniqueFd(pair[1]);
     set_nonblocking(ours->get());
   }
   return ends;
@@ -58,9 +58,9 @@ Result<ChildEnds> make_terminal(StartedExec& exec, TerminalSize size) {
   if (::openpty(&master, &slave, nullptr, nullptr, nullptr) != 0) {
     return errno_error(errno, "make a terminal");
   }
-  exec.output = Fd(master);
+  exec.output = UniqueFd(master);
   ChildEnds ends;
-  ends.in = Fd(slave);
+  ends.in = UniqueFd(slave);
   ::fcntl(master, F_SETFD, FD_CLOEXEC);
   ::fcntl(slave, F_SETFD, FD_CLOEXEC);
   set_nonblocking(master);
@@ -135,7 +135,7 @@ Result<StartedExec> start_exec(Env& env, const Engine& engine, const ContainerRe
     return std::move(child).error();
   }
   exec.pid = child->pid;
-  exec.pidfd = Fd(child->pidfd);
+  exec.pidfd = UniqueFd(child->pidfd);
   return exec;
 }
 

@@ -18,10 +18,10 @@ struct TerminalSize {
 
 struct StartedExec {
   int pid = 0;  ///< of the OCI runtime, our child: whoever gets this reaps it
-  Fd pidfd;
-  Fd input;     ///< socket; with a terminal its master side, which is also the output
-  Fd output;
-  Fd errors;
+  UniqueFd pidfd;
+  UniqueFd input;     ///< socket; with a terminal its master side, which is also the output
+  UniqueFd output;
+  UniqueFd errors;
   std::string pid_file;      ///< appears when the process has started
   std::string process_file;  ///< to remove in the end
 };

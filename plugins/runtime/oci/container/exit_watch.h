@@ -27,7 +27,7 @@ class ExitWatch {
   Loop& loop_;
   OnExit on_exit_;
   std::function<void()> on_overflow_;
-  Fd inotify_;
+  UniqueFd inotify_;
   WatchId watch_ = 0;
 };
 

@@ -115,7 +115,7 @@ Result<std::uint64_t> rotate_log(const std::string& directory, const std::string
   if (info.st_size <= limits.size_max) {
     return size;
   }
-  const Fd ctl(::open(ctl_path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  const UniqueFd ctl(::open(ctl_path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
   if (!ctl.valid()) {
     return size;  // conmon has ended: nothing more will be written
   }
@@ -142,7 +142,7 @@ Result<std::uint64_t> rotate_log(const std::string& directory, const std::string
 }
 
 Status LogReader::open_file(const std::string& path) {
-  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   struct stat info {};
   if (!fd.valid() || ::fstat(fd.get(), &info) != 0) {
     return errno_error(errno, path + ": open");

@@ -52,7 +52,7 @@ class LogReader {
   bool is_sealed();
 
   std::string directory_;
-  Fd file_;
+  UniqueFd file_;
   std::uint64_t inode_ = 0;
   std::uint64_t offset_ = 0;
   std::uint64_t number_ = 0;  ///< of the rotated file being read; 0: container.log

@@ -56,7 +56,7 @@ void LogSession::set_handlers() {
 }
 
 Status LogSession::watch_directory() {
-  inotify_ = Fd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  inotify_ = UniqueFd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   if (!inotify_.valid() || ::inotify_add_watch(inotify_.get(), directory_.c_str(),
                                                IN_MODIFY | IN_MOVED_TO | IN_CREATE) < 0) {
     return errno_error(errno, directory_ + ": watch");

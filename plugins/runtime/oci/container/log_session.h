@@ -45,7 +45,7 @@ class LogSession : public std::enable_shared_from_this<LogSession> {
   runtime::v1::LogsRequest request_;
   std::shared_ptr<LogReader> reader_;  // work on a worker thread may outlive the session
   std::deque<runtime::v1::LogLine> pending_;  // of one block
-  Fd inotify_;
+  UniqueFd inotify_;
   WatchId watch_ = 0;
   bool positioned_ = false;
   bool reading_ = false;

@@ -21,7 +21,7 @@ constexpr std::size_t kLayersMax = 500;    // overlayfs' own
 class ShortPaths {
  public:
   Result<std::string> add(const std::string& path) {
-    Fd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    UniqueFd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!fd.valid()) {
       return errno_error(errno, path + ": open");
     }
@@ -30,7 +30,7 @@ class ShortPaths {
   }
 
  private:
-  std::vector<Fd> fds_;
+  std::vector<UniqueFd> fds_;
 };
 
 std::string join_options(const std::vector<std::string>& layers, const std::string& upper,

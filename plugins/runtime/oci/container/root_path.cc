@@ -17,8 +17,8 @@ constexpr std::size_t kTextMax = 10 << 20;
 
 }  // namespace
 
-Result<Fd> open_in_root(const std::string& root, const std::string& path, int flags) {
-  const Fd directory(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+Result<UniqueFd> open_in_root(const std::string& root, const std::string& path, int flags) {
+  const UniqueFd directory(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!directory.valid()) {
     return errno_error(errno, root + ": open");
   }
@@ -26,7 +26,7 @@ Result<Fd> open_in_root(const std::string& root, const std::string& path, int fl
   how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
   how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
   for (int attempt = 0; attempt < 16; ++attempt) {
-    Fd fd(static_cast<int>(
+    UniqueFd fd(static_cast<int>(
         ::syscall(SYS_openat2, directory.get(), path.c_str(), &how, sizeof(how))));
     if (fd.valid()) {
       return fd;

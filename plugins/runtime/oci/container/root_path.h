@@ -12,7 +12,7 @@
 namespace skep::oci {
 
 /// Opens `path` below the directory `root`. kNotFound when there is none.
-Result<Fd> open_in_root(const std::string& root, const std::string& path, int flags);
+Result<UniqueFd> open_in_root(const std::string& root, const std::string& path, int flags);
 
 /// A small text file of the image (passwd, group), at most 10 MiB; empty when it is missing.
 Result<std::string> read_in_root(const std::string& root, const std::string& path);

@@ -105,7 +105,7 @@ OutputPump::OutputPump(Loop& loop, Take take, std::function<void()> on_end)
 
 OutputPump::~OutputPump() { close(); }
 
-void OutputPump::open(Fd fd) {
+void OutputPump::open(UniqueFd fd) {
   fd_ = std::move(fd);
   resume();
 }

@@ -57,7 +57,7 @@ class OutputPump {
   OutputPump& operator=(const OutputPump&) = delete;
 
   /// Owns `fd` (non-blocking) from now on.
-  void open(Fd fd);
+  void open(UniqueFd fd);
   void resume();
   /// Reads what is there without waiting for more; for a writer that ended. True when nothing is
   /// left, false when the receiver has to take something first.
@@ -74,7 +74,7 @@ class OutputPump {
   Loop& loop_;
   Take take_;
   std::function<void()> on_end_;
-  Fd fd_;
+  UniqueFd fd_;
   WatchId watch_ = 0;
   std::string kept_;  // one chunk that was not taken yet
 };
