@@ -15,8 +15,11 @@ namespace skep::ctl {
 
 void add_all_commands(Command& root) {
   add_swarm_commands(root);
+  add_node_commands(root);
   add_service_commands(root);
   add_image_commands(root);
+  add_volume_commands(root);
+  add_container_commands(root);
   add_info_commands(root);
   add_login_commands(root);
   add_later_commands(root);

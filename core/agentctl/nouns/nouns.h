@@ -30,6 +30,8 @@ void add_bus_commands(Command& root);
 void add_doctor_command(Command& root);
 void add_completion_commands(Command& root);
 void add_later_commands(Command& root);
+/// A verb of Docker's whose part comes later: it answers so (kUnimplemented).
+void add_not_yet(Command& parent, const char* name, const char* summary, std::string reason);
 /// All of the above under `agentctl`.
 void add_all_commands(Command& root);
 
@@ -65,6 +67,8 @@ bool confirmed(Context& context, std::string_view question);
 struct ListOptions;
 Status print_tasks(Context& context, std::vector<model::v1::Task> tasks,
                    const std::map<std::string, std::string>& nodes, const ListOptions& options);
+/// Lines of --tail: -1 for "all".
+Result<std::int64_t> parse_tail(const std::string& text);
 /// Credentials for the registry of `image`, as registry_auth wants them (base64 JSON); "" if none.
 Result<std::string> registry_auth_for(Context& context, const std::string& image);
 

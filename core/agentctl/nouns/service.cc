@@ -92,6 +92,7 @@ void add_service_commands(Command& root) {
   auto& service = root.add("service", "Run and change services");
   add_service_create(service);
   add_service_inspect(service);
+  add_service_logs(service);
   add_service_list(service);
   add_service_update(service);
   service.add("rm,remove", "Remove services and their tasks")

@@ -141,6 +141,8 @@ Result<int> leave(Context& context, bool force) {
   return 0;
 }
 
+}  // namespace
+
 void add_not_yet(Command& parent, const char* name, const char* summary, std::string reason) {
   parent.add(name, std::string("Not there yet: ") + summary)
       .arguments("[ARG...]", 0)
@@ -149,8 +151,6 @@ void add_not_yet(Command& parent, const char* name, const char* summary, std::st
         return Error{Code::kUnimplemented, fmt::format("'{}' is not there yet: {}", name, reason), "NOT_YET"};
       });
 }
-
-}  // namespace
 
 void add_swarm_commands(Command& root) {
   auto& swarm = root.add("swarm", "Make, leave and change a swarm");
