@@ -23,6 +23,8 @@ class Connection {
   virtual Loop& loop() = 0;
   /// Serves the loop until `done()` is true.
   virtual void run_until(const std::function<bool()>& done) = 0;
+  /// While the result lives, that signal does not end the process but runs `on_signal` on the loop.
+  virtual std::shared_ptr<void> watch_signal(int number, std::function<void()> on_signal) = 0;
 };
 
 inline constexpr std::chrono::milliseconds kCallDeadline{30'000};

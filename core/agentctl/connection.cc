@@ -16,6 +16,54 @@ namespace {
 // The longest the loop sleeps when nothing happens; events end the wait at once.
 constexpr std::chrono::milliseconds kLoopStep{1000};
 
+// A signal as an event: blocked for the process, read from a signalfd.
+class SignalWatch {
+ public:
+  SignalWatch(Loop& loop, int signal_number, std::function<void()> on_signal);
+  ~SignalWatch();
+  SignalWatch(const SignalWatch&) = delete;
+  SignalWatch& operator=(const SignalWatch&) = delete;
+
+ private:
+  Loop& loop_;
+  int signal_number_;
+  int fd_ = -1;
+  bool was_blocked_ = false;
+  WatchId watch_ = 0;
+};
+
+SignalWatch::SignalWatch(Loop& loop, int signal_number, std::function<void()> on_signal)
+    : loop_(loop), signal_number_(signal_number) {
+  sigset_t set;
+  sigset_t before;
+  sigemptyset(&set);
+  sigaddset(&set, signal_number);
+  pthread_sigmask(SIG_BLOCK, &set, &before);
+  was_blocked_ = sigismember(&before, signal_number) == 1;
+  fd_ = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (fd_ >= 0) {
+    watch_ = loop_.watch_readable(fd_, [this, on_signal = std::move(on_signal)] {
+      signalfd_siginfo info{};
+      if (read(fd_, &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info))) {
+        on_signal();
+      }
+    });
+  }
+}
+
+SignalWatch::~SignalWatch() {
+  if (fd_ >= 0) {
+    loop_.unwatch(watch_);
+    close(fd_);
+  }
+  if (!was_blocked_) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, signal_number_);
+    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  }
+}
+
 class SocketConnection final : public Connection {
  public:
   static Result<std::unique_ptr<Connection>> open(const std::string& path) {
@@ -30,6 +78,9 @@ class SocketConnection final : public Connection {
     while (!done()) {
       loop_.run_once(kLoopStep);
     }
+  }
+  std::shared_ptr<void> watch_signal(int number, std::function<void()> on_signal) override {
+    return std::make_shared<SignalWatch>(loop_, number, std::move(on_signal));
   }
 
  private:
@@ -56,38 +107,6 @@ Result<std::unique_ptr<Connection>> connect_to_agent(const std::string& root) {
                            "the one you mean: 'agentctl --root DIR ...'",
                            path, root == "/" || root.empty() ? "" : " --root " + root),
                "NO_AGENT"};
-}
-
-Interrupt::Interrupt(Loop& loop, int signal_number, std::function<void()> on_signal)
-    : loop_(loop), signal_number_(signal_number) {
-  sigset_t set;
-  sigset_t before;
-  sigemptyset(&set);
-  sigaddset(&set, signal_number);
-  pthread_sigmask(SIG_BLOCK, &set, &before);
-  was_blocked_ = sigismember(&before, signal_number) == 1;
-  fd_ = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-  if (fd_ >= 0) {
-    watch_ = loop_.watch_readable(fd_, [this, on_signal = std::move(on_signal)] {
-      signalfd_siginfo info{};
-      if (read(fd_, &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info))) {
-        on_signal();
-      }
-    });
-  }
-}
-
-Interrupt::~Interrupt() {
-  if (fd_ >= 0) {
-    loop_.unwatch(watch_);
-    close(fd_);
-  }
-  if (!was_blocked_) {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, signal_number_);
-    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
-  }
 }
 
 }  // namespace skep::ctl

@@ -20,8 +20,12 @@ void add_all_commands(Command& root) {
   add_image_commands(root);
   add_volume_commands(root);
   add_container_commands(root);
+  add_plugin_commands(root);
+  add_bus_commands(root);
   add_info_commands(root);
   add_login_commands(root);
+  add_doctor_command(root);
+  add_completion_commands(root);
   add_later_commands(root);
 }
 

@@ -7,7 +7,6 @@
 #include <ostream>
 
 #include "core/agentctl/command.h"
-#include "core/agentctl/connection.h"
 #include "core/agentctl/context.h"
 #include "core/agentctl/nouns/container.h"
 #include "core/agentctl/nouns/nouns.h"
@@ -40,10 +39,8 @@ class ExecSession {
         agent_.connection().caller(), target, first, {.deadline = std::chrono::milliseconds(0)},
         [this](const ExecOutput& output) { on_output(output); }, [this](Status status) { done_ = std::move(status); },
         [this] { on_writable(); });
-    std::optional<Interrupt> resized;
-    if (tty) {
-      resized.emplace(loop, SIGWINCH, [this] { send_size(); });
-    }
+    const std::shared_ptr<void> resized =
+        tty ? agent_.connection().watch_signal(SIGWINCH, [this] { send_size(); }) : nullptr;
     if (interactive) {
       input_.emplace(loop, STDIN_FILENO, [this](std::string chunk) { on_input(std::move(chunk)); });
     }

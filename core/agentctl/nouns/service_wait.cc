@@ -3,7 +3,6 @@
 #include <csignal>
 #include <ostream>
 
-#include "core/agentctl/connection.h"
 #include "core/agentctl/context.h"
 #include "core/agentctl/nouns/service.h"
 #include "core/agentctl/progress/progress.h"
@@ -31,7 +30,7 @@ Result<int> wait_for_service(Context& context, Client& agent, const std::string&
     return 0;
   }
   bool interrupted = false;
-  const Interrupt interrupt(agent.connection().loop(), SIGINT, [&interrupted] { interrupted = true; });
+  const auto interrupt = agent.connection().watch_signal(SIGINT, [&interrupted] { interrupted = true; });
   ProgressPrinter printer(context.terminal.output, context.terminal.columns);
   SKEP_TRY_ASSIGN(model::v1::Service service, get_service(agent, service_id));
   ServiceProgress progress(rolling_back);
