@@ -28,7 +28,7 @@ Bus::Bus(Loop& loop, Random& random, BusOptions options, BusEvents events)
 }
 
 Bus::~Bus() {
-  stop();
+  close();
 }
 
 Status Bus::start() {
@@ -52,8 +52,14 @@ Status Bus::start() {
 }
 
 void Bus::stop() {
+  if (close()) {
+    core_->disconnect("the bus stops");
+  }
+}
+
+bool Bus::close() {
   if (!self_) {
-    return;
+    return false;
   }
   v1::Header bye;
   bye.set_protocol(rpc::kProtocol);
@@ -66,7 +72,7 @@ void Bus::stop() {
   carriers_.clear();
   carrier_of_.clear();
   core_inbox_.clear();
-  core_->disconnect("the bus stops");
+  return true;
 }
 
 CarrierEvents Bus::carrier_events(std::size_t index) {

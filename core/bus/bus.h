@@ -36,6 +36,7 @@ class Bus {
  public:
   /// `loop` outlives the bus.
   Bus(Loop& loop, Random& random, BusOptions options, BusEvents events = {});
+  /// Closes as stop() does, but calls nobody: who made the calls in flight may be gone already.
   ~Bus();
   Bus(const Bus&) = delete;
   Bus& operator=(const Bus&) = delete;
@@ -66,6 +67,7 @@ class Bus {
   void remove_tap(std::uint64_t id);
 
  private:
+  bool close();
   CarrierEvents carrier_events(std::size_t index);
   void on_frame(PeerId from, const std::string& header, std::string body);
   Status from_core(const std::string& header, std::string body);

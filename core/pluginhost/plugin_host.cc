@@ -17,6 +17,17 @@ using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 constexpr Duration kHelloLimit = 15s;    // process start to HELLO, the plugin's own start included
 constexpr Duration kReattachLimit = 10s; // a host that an earlier agent started, to its HELLO
 
+/// A token travels in a `string` field, which protobuf reads only as UTF-8.
+std::string hex(std::string_view bytes) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text;
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    text += kDigits[byte >> 4U];
+    text += kDigits[byte & 0xfU];
+  }
+  return text;
+}
 
 }  // namespace
 
@@ -157,7 +168,7 @@ void PluginHost::launch_isolated(Plugin& plugin) {
   boot.set_id(plugin.entry.id);
   boot.set_path(plugin.entry.path);
   boot.set_endpoint(bus_->ipc_endpoint());
-  boot.set_token(env_.random.bytes(32));
+  boot.set_token(hex(env_.random.bytes(32)));
   boot.set_instance(std::to_string(env_.random.next()));
   boot.set_start_request(start_request(plugin));
   auto process = HostProcess::start(env_, options_.host_program, std::move(boot), files_of(plugin.entry.id),
