@@ -1,5 +1,5 @@
-// Any text as what a registry sends: configuration, manifest, records, credentials. Parsers answer a
-// value or an error, and what they accepted obeys their promises.
+// Any text as what a registry sends: configuration, manifest, records, credentials. Parsers answer
+// a value or an error, and what they accepted obeys their promises.
 
 #include <cstdint>
 #include <string_view>
@@ -53,9 +53,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     SKEP_ASSERT(*oci::parse_names(oci::format_names(*names)) == *names, "names survive the file");
   }
   if (const auto auth = oci::parse_registry_auth(input)) {
-    SKEP_ASSERT(auth->username.find(':') == std::string::npos, "user and password can be told apart");
+    SKEP_ASSERT(auth->username.find(':') == std::string::npos,
+                "user and password can be told apart");
     SKEP_ASSERT(!oci::auth_file("h", *auth).empty(), "every credential can be written");
   }
-  SKEP_ASSERT(!oci::explain_skopeo(input, {"web", "h", "/certs", true}).message.empty(), "errors have words");
+  SKEP_ASSERT(!oci::explain_skopeo(input, {"web", "h", "/certs", true}).message.empty(),
+              "errors have words");
   return 0;
 }

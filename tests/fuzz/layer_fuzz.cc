@@ -1,6 +1,6 @@
 // Any bytes as a layer, plain or compressed: unpacking answers a layer or an error, nothing appears
-// beside the directory, nothing outside is changed, and what came out can be removed again. The first
-// byte says how much of the limits is allowed.
+// beside the directory, nothing outside is changed, and what came out can be removed again. The
+// first byte says how much of the limits is allowed.
 
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -23,7 +23,8 @@ namespace oci = skep::oci;
 class Playground {
  public:
   Playground() {
-    std::string pattern = (fs::exists("/dev/shm") ? "/dev/shm" : "/tmp") + std::string("/skep-fuzz-XXXXXX");
+    std::string pattern =
+        (fs::exists("/dev/shm") ? "/dev/shm" : "/tmp") + std::string("/skep-fuzz-XXXXXX");
     const char* const made = ::mkdtemp(pattern.data());
     SKEP_ASSERT(made != nullptr, "there is room for a directory");
     root_ = made;
@@ -62,11 +63,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   oci::UnpackOptions options;
   options.ownership = oci::Ownership::kIgnore;
   options.limits = {data[0] % 2 == 0 ? 1u << 20 : 100u, data[0] % 4 < 2 ? 100u : 3u};
-  const oci::Fd fd(::memfd_create("layer", MFD_CLOEXEC));
-  SKEP_ASSERT(::write(fd.get(), data + 1, size - 1) == static_cast<ssize_t>(size - 1), "memory takes it");
+  const oci::OwnedFd fd(::memfd_create("layer", MFD_CLOEXEC));
+  SKEP_ASSERT(::write(fd.get(), data + 1, size - 1) == static_cast<ssize_t>(size - 1),
+              "memory takes it");
   const auto layer = oci::unpack_layer(fd.get(), playground.fresh_layer(), options);
   if (layer) {
-    SKEP_ASSERT(layer->bytes <= options.limits.layer_bytes_max && layer->entries <= options.limits.entries_max,
+    SKEP_ASSERT(layer->bytes <= options.limits.layer_bytes_max &&
+                    layer->entries <= options.limits.entries_max,
                 "limits hold");
   }
   playground.check();

@@ -17,7 +17,9 @@ namespace bj = boost::json;
 constexpr std::size_t kNamesBytesMax = 64u << 20;
 constexpr std::size_t kRecordBytesMax = 2 * kConfigBytesMax;
 
-bool is_digest_name(std::string_view name) { return name.find('@') != std::string_view::npos; }
+bool is_digest_name(std::string_view name) {
+  return name.find('@') != std::string_view::npos;
+}
 
 std::string shown(const std::string& name, std::string_view default_domain) {
   const Result<Reference> reference = parse_reference(name, default_domain);
@@ -25,9 +27,10 @@ std::string shown(const std::string& name, std::string_view default_domain) {
 }
 
 Error not_found(std::string_view text) {
-  return Error{Code::kNotFound,
-               "no image '" + std::string(text.substr(0, 300)) + "' on this node: pull or load it first",
-               "IMAGE_NOT_FOUND"};
+  return Error{
+      Code::kNotFound,
+      "no image '" + std::string(text.substr(0, 300)) + "' on this node: pull or load it first",
+      "IMAGE_NOT_FOUND"};
 }
 
 /// "sha256:abc", "abc": the id that starts so.
@@ -42,9 +45,10 @@ Result<Found> find_by_id(std::string_view text, const std::vector<std::string>& 
       continue;
     }
     if (found) {
-      return Error{Code::kInvalidArgument,
-                   "several images have an id that starts with '" + std::string(text) + "': give more of it",
-                   "IMAGE_AMBIGUOUS"};
+      return Error{
+          Code::kInvalidArgument,
+          "several images have an id that starts with '" + std::string(text) + "': give more of it",
+          "IMAGE_AMBIGUOUS"};
     }
     found = id;
   }
@@ -95,8 +99,8 @@ std::string format_names(const Names& names) {
 
 Result<runtime::v1::Image> parse_record(std::string_view text, const std::string& id) {
   const auto damaged = [&](std::string_view why) {
-    return Error{Code::kDataLoss,
-                 "the record of image '" + id + "' is damaged (" + std::string(why) + "): pull it again"};
+    return Error{Code::kDataLoss, "the record of image '" + id + "' is damaged (" +
+                                      std::string(why) + "): pull it again"};
   };
   const auto object = json::parse_object(text, "it", kRecordBytesMax);
   const auto config = object ? json::text(*object, "config") : Result<std::string>(object.error());
@@ -114,7 +118,8 @@ Result<runtime::v1::Image> parse_record(std::string_view text, const std::string
 }
 
 std::string format_record(std::string_view config_blob) {
-  return bj::serialize(bj::object{{"config", bj::string_view(config_blob.data(), config_blob.size())}});
+  return bj::serialize(
+      bj::object{{"config", bj::string_view(config_blob.data(), config_blob.size())}});
 }
 
 Result<Found> find_image(std::string_view text, const Names& names,
@@ -142,7 +147,8 @@ Result<Found> find_image(std::string_view text, const Names& names,
 void add_names(runtime::v1::Image& image, const Names& names, std::string_view default_domain) {
   for (const auto& [name, id] : names) {
     if (id == image.id()) {
-      (is_digest_name(name) ? image.add_digests() : image.add_tags())->assign(shown(name, default_domain));
+      (is_digest_name(name) ? image.add_digests() : image.add_tags())
+          ->assign(shown(name, default_domain));
     }
   }
 }
@@ -177,10 +183,12 @@ Result<Removal> plan_removal(const Found& found, const Names& names, RemoveMode 
                  "IMAGE_HAS_NAMES"};
   }
   if (!user.empty() && mode != RemoveMode::kForce) {
-    return Error{Code::kFailedPrecondition,
-                 "image '" + (found.name.empty() ? found.id.substr(0, 19) : shown(found.name, default_domain)) +
-                     "' is used by container '" + user + "': remove that first, or use --force",
-                 "IMAGE_IN_USE"};
+    return Error{
+        Code::kFailedPrecondition,
+        "image '" +
+            (found.name.empty() ? found.id.substr(0, 19) : shown(found.name, default_domain)) +
+            "' is used by container '" + user + "': remove that first, or use --force",
+        "IMAGE_IN_USE"};
   }
   return Removal{all, user.empty()};
 }

@@ -17,8 +17,10 @@ const std::string kB = "sha256:a2" + std::string(62, '0');
 const std::string kD = "sha256:" + std::string(64, 'd');
 
 Names names() {
-  return {{"docker.io/library/web:1", kA}, {"docker.io/library/web:latest", kA},
-          {"docker.io/library/web@" + kD, kA}, {"127.0.0.1:5000/web:1", kB}};
+  return {{"docker.io/library/web:1", kA},
+          {"docker.io/library/web:latest", kA},
+          {"docker.io/library/web@" + kD, kA},
+          {"127.0.0.1:5000/web:1", kB}};
 }
 
 std::string found(std::string_view text) {
@@ -48,7 +50,8 @@ TEST(Catalog, NamesSurviveTheFile) {
   const auto back = parse_names(format_names(names()));
   ASSERT_TRUE(back);
   EXPECT_EQ(*back, names());
-  for (const char* const text : {"", "{}", "[]", R"({"names":{"x":"y"}})", R"({"names":{"x":1}})"}) {
+  for (const char* const text :
+       {"", "{}", "[]", R"({"names":{"x":"y"}})", R"({"names":{"x":1}})"}) {
     const auto broken = parse_names(text);
     ASSERT_FALSE(broken) << text;
     EXPECT_EQ(broken.error().code, Code::kDataLoss);
@@ -73,7 +76,8 @@ TEST(Catalog, ShowsShortNames) {
 }
 
 TEST(Catalog, RemovingOneOfSeveralNamesOnlyUntags) {
-  const auto removal = plan_removal({kA, "docker.io/library/web:1"}, names(), RemoveMode::kIfUnused, "c1", kDockerDomain);
+  const auto removal = plan_removal({kA, "docker.io/library/web:1"}, names(), RemoveMode::kIfUnused,
+                                    "c1", kDockerDomain);
   ASSERT_TRUE(removal);
   EXPECT_THAT(removal->names, ElementsAre("docker.io/library/web:1"));
   EXPECT_FALSE(removal->image);
@@ -82,7 +86,8 @@ TEST(Catalog, RemovingOneOfSeveralNamesOnlyUntags) {
 TEST(Catalog, TheLastNameTakesImageAndDigestsAlong) {
   Names left = names();
   left.erase("docker.io/library/web:1");
-  const auto removal = plan_removal({kA, "docker.io/library/web:latest"}, left, RemoveMode::kIfUnused, "", kDockerDomain);
+  const auto removal = plan_removal({kA, "docker.io/library/web:latest"}, left,
+                                    RemoveMode::kIfUnused, "", kDockerDomain);
   ASSERT_TRUE(removal);
   EXPECT_EQ(removal->names.size(), 2U);
   EXPECT_TRUE(removal->image);

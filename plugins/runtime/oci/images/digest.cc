@@ -35,12 +35,14 @@ struct DigestStream::State {
 };
 
 DigestStream::DigestStream() : state_(std::make_unique<State>()) {
-  SKEP_ASSERT(state_->context != nullptr &&
-                  EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1,
-              "OpenSSL always has SHA-256");
+  SKEP_ASSERT(
+      state_->context != nullptr && EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1,
+      "OpenSSL always has SHA-256");
 }
 
-DigestStream::~DigestStream() { EVP_MD_CTX_free(state_->context); }
+DigestStream::~DigestStream() {
+  EVP_MD_CTX_free(state_->context);
+}
 
 void DigestStream::update(const void* data, std::size_t size) {
   EVP_DigestUpdate(state_->context, data, size);

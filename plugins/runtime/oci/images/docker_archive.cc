@@ -26,8 +26,8 @@ struct Closer {
 };
 
 Error not_an_archive(const std::string& path, std::string_view why) {
-  return Error{Code::kInvalidArgument, "'" + path + "' is no docker-archive (" + std::string(why) + ")",
-               "IMAGE_INVALID"};
+  return Error{Code::kInvalidArgument,
+               "'" + path + "' is no docker-archive (" + std::string(why) + ")", "IMAGE_INVALID"};
 }
 
 Result<std::string> read_contents(archive* reader, const std::string& path) {
@@ -60,14 +60,18 @@ Result<std::string> read_manifest(const std::string& path) {
   }
   archive_entry* entry = nullptr;
   int result = ARCHIVE_OK;
-  while ((result = archive_read_next_header(reader.get(), &entry)) == ARCHIVE_OK || result == ARCHIVE_WARN) {
+  while ((result = archive_read_next_header(reader.get(), &entry)) == ARCHIVE_OK ||
+         result == ARCHIVE_WARN) {
     const char* const name = archive_entry_pathname(entry);
-    if (name != nullptr && (std::string_view(name) == "manifest.json" || std::string_view(name) == "./manifest.json")) {
+    if (name != nullptr && (std::string_view(name) == "manifest.json" ||
+                            std::string_view(name) == "./manifest.json")) {
       return read_contents(reader.get(), path);
     }
   }
   const char* const text = archive_error_string(reader.get());
-  return not_an_archive(path, result == ARCHIVE_EOF ? "no manifest.json in it" : text == nullptr ? "damaged" : text);
+  return not_an_archive(path, result == ARCHIVE_EOF ? "no manifest.json in it"
+                              : text == nullptr     ? "damaged"
+                                                    : text);
 }
 
 Result<ArchivedImage> read_image(const bj::value& value, const std::string& path,
@@ -99,7 +103,7 @@ std::string names_of(const std::vector<ArchivedImage>& images) {
 }  // namespace
 
 Result<std::vector<ArchivedImage>> read_docker_archive(const std::string& path,
-                                                      std::string_view default_domain) {
+                                                       std::string_view default_domain) {
   SKEP_TRY_ASSIGN(const std::string text, read_manifest(path));
   bj::error_code error;
   const bj::value value = bj::parse(text, error);
@@ -132,7 +136,8 @@ Result<std::size_t> choose_archived(const std::vector<ArchivedImage>& images,
   } else {
     SKEP_TRY_ASSIGN(const Reference wanted, parse_reference(selector, default_domain));
     for (std::size_t i = 0; i < images.size(); ++i) {
-      if (std::find(images[i].tags.begin(), images[i].tags.end(), wanted.canonical()) != images[i].tags.end()) {
+      if (std::find(images[i].tags.begin(), images[i].tags.end(), wanted.canonical()) !=
+          images[i].tags.end()) {
         index = i;
       }
     }

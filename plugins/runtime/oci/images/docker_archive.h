@@ -16,7 +16,7 @@ struct ArchivedImage {
 
 /// kNotFound: no such file. kInvalidArgument: no docker-archive.
 Result<std::vector<ArchivedImage>> read_docker_archive(const std::string& path,
-                                                      std::string_view default_domain);
+                                                       std::string_view default_domain);
 
 /// The index of the image that `selector` ("web:1", "@2", "" for the only one) means.
 /// kInvalidArgument or kNotFound name what there is.

@@ -72,8 +72,9 @@ Endpoint make_endpoint(std::string host, std::string repository, const EndpointR
   if (!rules.certs_directory.empty() && exists(certs)) {
     out.certs_directory = certs;
   }
-  const bool listed = std::any_of(rules.insecure_registries.begin(), rules.insecure_registries.end(),
-                                  [&](const std::string& rule) { return matches(host, rule); });
+  const bool listed =
+      std::any_of(rules.insecure_registries.begin(), rules.insecure_registries.end(),
+                  [&](const std::string& rule) { return matches(host, rule); });
   // Certificates for a loopback registry say that it has TLS, so it is held to it.
   const bool optional = listed || (is_loopback(host) && out.certs_directory.empty());
   out.tls = optional ? Tls::kOptional : Tls::kVerify;

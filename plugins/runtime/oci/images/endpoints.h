@@ -22,7 +22,7 @@ struct Endpoint {
   std::string host;        ///< "127.0.0.1:5000"
   std::string repository;  ///< host + "/" + path
   Tls tls = Tls::kVerify;
-  std::string certs_directory;     ///< empty: none for this host
+  std::string certs_directory;       ///< empty: none for this host
   bool may_see_credentials = false;  ///< only the registry they were given for
 };
 

@@ -10,8 +10,8 @@
 namespace skep::oci {
 namespace {
 
-Result<Fd> lock(const std::string& path, int operation) {
-  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+Result<OwnedFd> lock(const std::string& path, int operation) {
+  OwnedFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) {
     return errno_error(errno, path + ": open");
   }
@@ -26,17 +26,19 @@ Result<Fd> lock(const std::string& path, int operation) {
   return fd;
 }
 
-int operation_of(LockKind kind) { return kind == LockKind::kShared ? LOCK_SH : LOCK_EX; }
+int operation_of(LockKind kind) {
+  return kind == LockKind::kShared ? LOCK_SH : LOCK_EX;
+}
 
 }  // namespace
 
 Result<FileLock> FileLock::wait(const std::string& path, LockKind kind) {
-  SKEP_TRY_ASSIGN(Fd fd, lock(path, operation_of(kind)));
+  SKEP_TRY_ASSIGN(OwnedFd fd, lock(path, operation_of(kind)));
   return FileLock(std::move(fd));
 }
 
 Result<FileLock> FileLock::try_now(const std::string& path, LockKind kind) {
-  SKEP_TRY_ASSIGN(Fd fd, lock(path, operation_of(kind) | LOCK_NB));
+  SKEP_TRY_ASSIGN(OwnedFd fd, lock(path, operation_of(kind) | LOCK_NB));
   return FileLock(std::move(fd));
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// A lock on a file, between threads and processes alike; released by its destructor and by the death
-// of the process. [any thread; one object per holder]
+// A lock on a file, between threads and processes alike; released by its destructor and by the
+// death of the process. [any thread; one object per holder]
 
 #include <string>
 
@@ -20,8 +20,8 @@ class FileLock {
   static Result<FileLock> try_now(const std::string& path, LockKind kind);
 
  private:
-  explicit FileLock(Fd fd) : fd_(std::move(fd)) {}
-  Fd fd_;
+  explicit FileLock(OwnedFd fd) : fd_(std::move(fd)) {}
+  OwnedFd fd_;
 };
 
 }  // namespace skep::oci

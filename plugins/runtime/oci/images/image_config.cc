@@ -13,7 +13,9 @@ namespace {
 
 namespace bj = boost::json;
 
-Error bad(std::string why) { return Error{Code::kInvalidArgument, std::move(why)}; }
+Error bad(std::string why) {
+  return Error{Code::kInvalidArgument, std::move(why)};
+}
 
 template <class Field>
 Status copy_texts(const bj::object& object, std::string_view key, Field* into) {
@@ -111,7 +113,8 @@ Status read_image(const bj::object& object, runtime::v1::Image& out) {
 /// Digits of text[at, at + size) as a number; -1 when it is none.
 int number_at(std::string_view text, std::size_t at, std::size_t size) {
   int value = -1;
-  if (at + size > text.size() || text.substr(at, size).find_first_not_of("0123456789") != std::string_view::npos) {
+  if (at + size > text.size() ||
+      text.substr(at, size).find_first_not_of("0123456789") != std::string_view::npos) {
     return -1;
   }
   std::from_chars(text.data() + at, text.data() + at + size, value);
@@ -148,9 +151,10 @@ std::int64_t parse_rfc3339(std::string_view text) {
     return 0;
   }
   using std::chrono::seconds;
-  const std::chrono::sys_days date = std::chrono::year(year) /
-                                     static_cast<unsigned>(month) / static_cast<unsigned>(day);
-  std::int64_t total = seconds(date.time_since_epoch()).count() + hour * 3600 + minute * 60 + second;
+  const std::chrono::sys_days date =
+      std::chrono::year(year) / static_cast<unsigned>(month) / static_cast<unsigned>(day);
+  std::int64_t total =
+      seconds(date.time_since_epoch()).count() + hour * 3600 + minute * 60 + second;
   std::string_view rest = text.substr(19);
   const std::int64_t fraction = read_fraction(rest);
   if (rest.size() == 6 && (rest[0] == '+' || rest[0] == '-')) {

@@ -16,7 +16,9 @@ using ::testing::UnorderedElementsAre;
 const std::string kA = "sha256:" + std::string(64, 'a');
 const std::string kB = "sha256:" + std::string(64, 'b');
 
-std::string quoted(const std::string& text) { return "\"" + text + "\""; }
+std::string quoted(const std::string& text) {
+  return "\"" + text + "\"";
+}
 
 TEST(ImageConfig, ReadsDockersFormatWithItsHealthCheck) {
   const std::string blob =
@@ -56,11 +58,13 @@ TEST(ImageConfig, TakesNullsAndAbsencesAsEmpty) {
 
 TEST(ImageConfig, RefusesWhatIsNone) {
   for (const std::string& blob :
-       {std::string(), std::string("[]"), std::string("{"), std::string("{}"), std::string(R"({"rootfs":[]})"),
-        std::string(R"({"rootfs":{"diff_ids":["sha256:12"]}})"), std::string(R"({"rootfs":{"diff_ids":[1]}})"),
+       {std::string(), std::string("[]"), std::string("{"), std::string("{}"),
+        std::string(R"({"rootfs":[]})"), std::string(R"({"rootfs":{"diff_ids":["sha256:12"]}})"),
+        std::string(R"({"rootfs":{"diff_ids":[1]}})"),
         std::string(R"({"rootfs":{"diff_ids":[]},"config":{"Cmd":"x"}})"),
         std::string(R"({"rootfs":{"diff_ids":[]},"config":{"Healthcheck":{"Interval":-1}}})"),
-        std::string(R"({"rootfs":{"diff_ids":[]},"config":{"Healthcheck":{"Retries":4294967296}}})"),
+        std::string(
+            R"({"rootfs":{"diff_ids":[]},"config":{"Healthcheck":{"Retries":4294967296}}})"),
         "{\"rootfs\":" + std::string(200, '[') + "}", std::string("{\"os\":\"\xff\"}")}) {
     const auto image = parse_image_config(blob);
     ASSERT_FALSE(image) << blob;
@@ -71,7 +75,8 @@ TEST(ImageConfig, RefusesWhatIsNone) {
 TEST(ImageConfig, ReadsTimes) {
   EXPECT_EQ(parse_rfc3339("1970-01-01T00:00:01Z"), 1'000'000'000);
   EXPECT_EQ(parse_rfc3339("1970-01-01T01:00:01.000000001+01:00"), 1'000'000'001);
-  for (const char* const text : {"", "yesterday", "1970-13-01T00:00:00Z", "1970-01-01T00:00:00", "1970-01-01T00:00:00+1:00"}) {
+  for (const char* const text : {"", "yesterday", "1970-13-01T00:00:00Z", "1970-01-01T00:00:00",
+                                 "1970-01-01T00:00:00+1:00"}) {
     EXPECT_EQ(parse_rfc3339(text), 0) << text;
   }
 }
@@ -81,9 +86,11 @@ std::string layer(const std::string& type, const std::string& digest) {
 }
 
 TEST(Manifest, ReadsBothFormats) {
-  for (const char* const type : {"application/vnd.docker.image.rootfs.diff.tar.gzip", "application/vnd.oci.image.layer.v1.tar+zstd",
-                                 "application/vnd.oci.image.layer.v1.tar"}) {
-    const auto manifest = parse_manifest(R"({"schemaVersion":2,"config":)" + layer("c", kA) + R"(,"layers":[)" + layer(type, kB) + "]}");
+  for (const char* const type :
+       {"application/vnd.docker.image.rootfs.diff.tar.gzip",
+        "application/vnd.oci.image.layer.v1.tar+zstd", "application/vnd.oci.image.layer.v1.tar"}) {
+    const auto manifest = parse_manifest(R"({"schemaVersion":2,"config":)" + layer("c", kA) +
+                                         R"(,"layers":[)" + layer(type, kB) + "]}");
     ASSERT_TRUE(manifest) << manifest.error().message;
     EXPECT_EQ(manifest->config.digest, kA);
     ASSERT_EQ(manifest->layers.size(), 1U);
@@ -106,9 +113,12 @@ TEST(Manifest, RefusesWhatIsNoImage) {
            {"", "JSON"},
            {R"({"schemaVersion":1})", "schema version 1"},
            {R"({"schemaVersion":2})", "neither"},
-           {with_layer(layer("application/vnd.cncf.helm.chart.content.v1.data", kB)), "not a container image"},
-           {with_layer(layer("application/vnd.oci.image.layer.v1.tar+gzip+encrypted", kB)), "encrypted"},
-           {with_layer(layer("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", kB)), "outside"},
+           {with_layer(layer("application/vnd.cncf.helm.chart.content.v1.data", kB)),
+            "not a container image"},
+           {with_layer(layer("application/vnd.oci.image.layer.v1.tar+gzip+encrypted", kB)),
+            "encrypted"},
+           {with_layer(layer("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", kB)),
+            "outside"},
            {with_layer(layer("tar", "sha256:../../etc")), "digest"},
            {with_layer("1"), "not an object"},
            {with_layer(many), "overlayfs"},
@@ -121,13 +131,16 @@ TEST(Manifest, RefusesWhatIsNoImage) {
 }
 
 TEST(Manifest, ChoosesThePlatform) {
-  const auto entry = [](const std::string& digest, const std::string& os, const std::string& arch, const std::string& variant) {
-    return R"({"mediaType":"m","digest":)" + quoted(digest) + R"(,"size":1,"platform":{"os":)" + quoted(os) +
-           R"(,"architecture":)" + quoted(arch) + R"(,"variant":)" + quoted(variant) + "}}";
+  const auto entry = [](const std::string& digest, const std::string& os, const std::string& arch,
+                        const std::string& variant) {
+    return R"({"mediaType":"m","digest":)" + quoted(digest) + R"(,"size":1,"platform":{"os":)" +
+           quoted(os) + R"(,"architecture":)" + quoted(arch) + R"(,"variant":)" + quoted(variant) +
+           "}}";
   };
   const std::string kC = "sha256:" + std::string(64, 'c');
-  const auto list = parse_manifest(R"({"schemaVersion":2,"manifests":[)" + entry(kA, "linux", "arm64", "v8") + "," +
-                                   entry(kB, "linux", "amd64", "") + "," + entry(kC, "linux", "arm64", "") + "]}");
+  const auto list = parse_manifest(
+      R"({"schemaVersion":2,"manifests":[)" + entry(kA, "linux", "arm64", "v8") + "," +
+      entry(kB, "linux", "amd64", "") + "," + entry(kC, "linux", "arm64", "") + "]}");
   ASSERT_TRUE(list) << list.error().message;
   EXPECT_EQ(choose_platform(*list, {"linux", "amd64", ""})->digest, kB);
   EXPECT_EQ(choose_platform(*list, {"linux", "arm64", ""})->digest, kC);

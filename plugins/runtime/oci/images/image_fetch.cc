@@ -23,14 +23,16 @@ SkopeoOptions skopeo_options(const ImageStoreOptions& options, const std::string
 }
 
 Error damaged(std::string_view what, const std::string& has, const std::string& wanted) {
-  return Error{Code::kDataLoss,
-               "the " + std::string(what) + " arrived damaged: its digest is " + has + ", not " + wanted,
-               "IMAGE_DAMAGED"};
+  return Error{
+      Code::kDataLoss,
+      "the " + std::string(what) + " arrived damaged: its digest is " + has + ", not " + wanted,
+      "IMAGE_DAMAGED"};
 }
 
 Status check_platform(const runtime::v1::Image& image, const ImageStoreOptions& options) {
   const bool os = image.os().empty() || image.os() == options.os;
-  const bool architecture = image.architecture().empty() || image.architecture() == options.architecture;
+  const bool architecture =
+      image.architecture().empty() || image.architecture() == options.architecture;
   if (os && architecture) {
     return ok();
   }
@@ -71,12 +73,18 @@ struct ImageFetch::Remote {
 ImageFetch::ImageFetch(Env& env, const ImageStoreOptions& options, const LayerStore& layers,
                        Known known, std::string work_directory, const Cancel& cancel,
                        const ImageStore::Progress& progress)
-    : env_(env), options_(options), layers_(layers), known_(std::move(known)),
-      work_(std::move(work_directory)), progress_(progress),
+    : env_(env),
+      options_(options),
+      layers_(layers),
+      known_(std::move(known)),
+      work_(std::move(work_directory)),
+      progress_(progress),
       skopeo_(env, skopeo_options(options, work_), cancel) {}
 
-Result<FetchedImage> ImageFetch::from_registry(const Reference& reference, const RegistryAuth& auth) {
-  const EndpointRules rules{options_.certs_directory, options_.insecure_registries, options_.mirrors};
+Result<FetchedImage> ImageFetch::from_registry(const Reference& reference,
+                                               const RegistryAuth& auth) {
+  const EndpointRules rules{options_.certs_directory, options_.insecure_registries,
+                            options_.mirrors};
   const std::vector<Endpoint> endpoints = endpoints_for(
       reference, rules, [this](const std::string& path) { return env_.disk.exists(path); });
   for (std::size_t i = 0; i + 1 < endpoints.size(); ++i) {
@@ -91,8 +99,7 @@ Result<FetchedImage> ImageFetch::from_registry(const Reference& reference, const
 }
 
 Result<Manifest> ImageFetch::read_manifest(const Remote& remote, std::string& digest) {
-  const std::string suffix =
-      digest.empty() ? ":" + remote.reference.tag : "@" + digest;
+  const std::string suffix = digest.empty() ? ":" + remote.reference.tag : "@" + digest;
   SKEP_TRY_ASSIGN(const std::string raw, skopeo_.manifest(remote.by(suffix)));
   const std::string has = digest_of(raw);
   if (!digest.empty() && has != digest) {
@@ -118,7 +125,8 @@ Result<FetchedImage> ImageFetch::from_endpoint(const Reference& reference, const
     digest = chosen.digest;
     SKEP_TRY_ASSIGN(manifest, read_manifest(remote, digest));
     if (!manifest.choices.empty()) {
-      return Error{Code::kInvalidArgument, "image '" + familiar(reference) + "' is a list of lists", "IMAGE_INVALID"};
+      return Error{Code::kInvalidArgument, "image '" + familiar(reference) + "' is a list of lists",
+                   "IMAGE_INVALID"};
     }
   }
   out.id = manifest.config.digest;

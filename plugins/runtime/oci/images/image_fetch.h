@@ -29,7 +29,8 @@ class ImageFetch {
   using Known = std::function<bool(const std::string& image_id)>;
 
   ImageFetch(Env& env, const ImageStoreOptions& options, const LayerStore& layers, Known known,
-             std::string work_directory, const Cancel& cancel, const ImageStore::Progress& progress);
+             std::string work_directory, const Cancel& cancel,
+             const ImageStore::Progress& progress);
 
   /// Mirrors first. With a digest in the reference nothing else is accepted.
   Result<FetchedImage> from_registry(const Reference& reference, const RegistryAuth& auth);

@@ -23,7 +23,8 @@ class ROOT_ImageRegistry : public testing::StoreTest {
     }
     return *plain_;
   }
-  std::string push(Registry& registry, const std::string& name, std::vector<std::string> options = {}) {
+  std::string push(Registry& registry, const std::string& name,
+                   std::vector<std::string> options = {}) {
     std::string image = registry.host() + "/" + name;
     options.push_back("docker://" + image);
     make_image(options);
@@ -34,7 +35,8 @@ class ROOT_ImageRegistry : public testing::StoreTest {
     EXPECT_TRUE(resolved) << resolved.error().message;
     return resolved ? read_file(resolved->layer_dirs.at(1) + "/www/text") : "";
   }
-  void expect_error(const std::string& image, const std::string& auth, Code code, const std::string& says) {
+  void expect_error(const std::string& image, const std::string& auth, Code code,
+                    const std::string& says) {
     const auto pulled = pull(image, auth);
     ASSERT_FALSE(pulled) << image;
     EXPECT_EQ(pulled.error().code, code) << pulled.error().message;
@@ -84,12 +86,14 @@ TEST_F(ROOT_ImageRegistry, AMovedTagFetchesOnlyWhatIsNew) {
 
 TEST_F(ROOT_ImageRegistry, CredentialsOpenARegistry) {
   std::filesystem::create_directories(at("private"));
-  std::ofstream(at("private/htpasswd")) << must_run({"htpasswd", "-nbB", "-C", "4", "me", "secret-word"});
-  Registry registry(real_, at("private"), "", "auth:\n  htpasswd: {realm: test, path: " + at("private/htpasswd") + "}\n");
+  std::ofstream(at("private/htpasswd"))
+      << must_run({"htpasswd", "-nbB", "-C", "4", "me", "secret-word"});
+  Registry registry(real_, at("private"), "",
+                    "auth:\n  htpasswd: {realm: test, path: " + at("private/htpasswd") + "}\n");
   const std::string name = registry.host() + "/web:1";
   make_image({"dir:" + at("image")});
-  must_run({"skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", "--dest-creds", "me:secret-word",
-            "dir:" + at("image"), "docker://" + name});
+  must_run({"skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", "--dest-creds",
+            "me:secret-word", "dir:" + at("image"), "docker://" + name});
 
   expect_error(name, "", Code::kUnauthenticated, "agentctl login " + registry.host());
   expect_error(name, auth("me", "wrong-word"), Code::kUnauthenticated, "--with-registry-auth");
@@ -104,18 +108,22 @@ TEST_F(ROOT_ImageRegistry, CredentialsOpenARegistry) {
 }
 
 TEST_F(ROOT_ImageRegistry, OwnCaWorksThroughCertsD) {
-  must_run({"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-            "-subj", "/CN=test CA", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", at("key.pem"), "-out", at("ca.pem")});
-  must_run({"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-            "-subj", "/CN=other CA", "-keyout", at("other.key"), "-out", at("other.pem")});
-  Registry registry(real_, at("tls"), "  tls: {certificate: " + at("ca.pem") + ", key: " + at("key.pem") + "}\n");
+  must_run({"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+            "-nodes", "-days", "2", "-subj", "/CN=test CA", "-addext",
+            "subjectAltName=IP:127.0.0.1", "-keyout", at("key.pem"), "-out", at("ca.pem")});
+  must_run({"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+            "-nodes", "-days", "2", "-subj", "/CN=other CA", "-keyout", at("other.key"), "-out",
+            at("other.pem")});
+  Registry registry(real_, at("tls"),
+                    "  tls: {certificate: " + at("ca.pem") + ", key: " + at("key.pem") + "}\n");
   const std::string name = push(registry, "web:1");
   const std::string certs = at("certs.d/" + registry.host());
   std::filesystem::create_directories(certs);
 
   std::filesystem::copy_file(at("other.pem"), certs + "/ca.crt");
   expect_error(name, "", Code::kFailedPrecondition, certs + "/ca.crt");
-  std::filesystem::copy_file(at("ca.pem"), certs + "/ca.crt", std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::copy_file(at("ca.pem"), certs + "/ca.crt",
+                             std::filesystem::copy_options::overwrite_existing);
   EXPECT_THAT(must_pull(name).tags(), ElementsAre(name));
   EXPECT_EQ(text_of(name), "v1\n");
 }
@@ -130,15 +138,18 @@ TEST_F(ROOT_ImageRegistry, SaysWhatIsMissing) {
   const std::string name = push(plain(), "web:1");
   expect_error(plain().host() + "/web:9", "", Code::kNotFound, "web:9");
   expect_error(plain().host() + "/nothing:1", "", Code::kNotFound, "nothing:1");
-  expect_error(plain().host() + "/web@sha256:" + std::string(64, '0'), "", Code::kNotFound, "sha256:0000");
-  expect_error("127.0.0.1:" + std::to_string(testing::free_port()) + "/web:1", "", Code::kUnavailable, "does not answer");
+  expect_error(plain().host() + "/web@sha256:" + std::string(64, '0'), "", Code::kNotFound,
+               "sha256:0000");
+  expect_error("127.0.0.1:" + std::to_string(testing::free_port()) + "/web:1", "",
+               Code::kUnavailable, "does not answer");
   expect_error("registry.invalid/web:1", "", Code::kUnavailable, "does not answer");
   expect_error("Bad Name", "", Code::kInvalidArgument, "Bad Name");
 }
 
 TEST_F(ROOT_ImageRegistry, MirrorsAreAskedFirst) {
   push(plain(), "library/web:1");
-  options_.mirrors["docker.io"] = {"127.0.0.1:" + std::to_string(testing::free_port()), plain().host()};
+  options_.mirrors["docker.io"] = {"127.0.0.1:" + std::to_string(testing::free_port()),
+                                   plain().host()};
   open();
   EXPECT_THAT(must_pull("web:1").tags(), ElementsAre("web:1"));
   EXPECT_EQ(text_of("web:1"), "v1\n");
@@ -160,20 +171,23 @@ TEST_F(ROOT_ImageRegistry, AListGivesThisPlatform) {
     const std::string raw = must_run({"skopeo", "inspect", "--raw", "--tls-verify=false",
                                       "docker://" + plain().host() + "/web:" + architecture});
     entries += std::string(entries.empty() ? "" : ",") +
-               R"({"mediaType":"application/vnd.docker.distribution.manifest.v2+json","digest":")" + digest_of(raw) +
-               R"(","size":)" + std::to_string(raw.size()) + R"(,"platform":{"os":"linux","architecture":")" + architecture + R"("}})";
+               R"({"mediaType":"application/vnd.docker.distribution.manifest.v2+json","digest":")" +
+               digest_of(raw) + R"(","size":)" + std::to_string(raw.size()) +
+               R"(,"platform":{"os":"linux","architecture":")" + architecture + R"("}})";
   }
   const std::string type = "application/vnd.docker.distribution.manifest.list.v2+json";
-  std::ofstream(at("list.json")) << R"({"schemaVersion":2,"mediaType":")" << type << R"(","manifests":[)" << entries << "]}";
-  must_run({"curl", "-sf", "-X", "PUT", "-H", "Content-Type: " + type, "--data-binary", "@" + at("list.json"),
-            "http://" + plain().host() + "/v2/web/manifests/all"});
+  std::ofstream(at("list.json")) << R"({"schemaVersion":2,"mediaType":")" << type
+                                 << R"(","manifests":[)" << entries << "]}";
+  must_run({"curl", "-sf", "-X", "PUT", "-H", "Content-Type: " + type, "--data-binary",
+            "@" + at("list.json"), "http://" + plain().host() + "/v2/web/manifests/all"});
 
   const std::string name = plain().host() + "/web:all";
   const runtime::v1::Image image = must_pull(name);
   EXPECT_EQ(image.architecture(), "amd64");
   EXPECT_EQ(text_of(name), "v1\n");
   ASSERT_EQ(image.digests_size(), 1);
-  EXPECT_THAT(image.digests(0), HasSubstr(digest_of(read_file(at("list.json"))))) << "the list's digest, as Docker does";
+  EXPECT_THAT(image.digests(0), HasSubstr(digest_of(read_file(at("list.json")))))
+      << "the list's digest, as Docker does";
   EXPECT_EQ(must_pull(image.digests(0)).id(), image.id());
   options_.architecture = "s390x";
   open();
@@ -183,7 +197,8 @@ TEST_F(ROOT_ImageRegistry, AListGivesThisPlatform) {
 TEST_F(ROOT_ImageRegistry, DamagedBlobsNeverBecomeLayers) {
   const std::string name = push(plain(), "web:1");
   for (const auto& entry : std::filesystem::recursive_directory_iterator(plain().storage())) {
-    if (entry.is_regular_file() && entry.path().filename() == "data" && entry.file_size() > 100'000) {
+    if (entry.is_regular_file() && entry.path().filename() == "data" &&
+        entry.file_size() > 100'000) {
       std::fstream blob(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
       blob.seekp(50'000);
       blob << "damaged";
@@ -238,7 +253,7 @@ TEST_F(ROOT_ImageRegistry, PullAndRemoveAtOnceNeverLeaveANameWithoutImage) {
 
 TEST_F(ROOT_ImageRegistry, CancelEndsAPullThatHangs) {
   // A listener that never accepts: the kernel completes the connection, nobody answers.
-  const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const OwnedFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -258,7 +273,7 @@ TEST_F(ROOT_ImageRegistry, CancelEndsAPullThatHangs) {
 }
 
 TEST_F(ROOT_ImageRegistry, ADeadlineEndsAPullThatHangs) {
-  const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const OwnedFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -268,7 +283,8 @@ TEST_F(ROOT_ImageRegistry, ADeadlineEndsAPullThatHangs) {
   ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size);
   options_.pull_deadline = std::chrono::milliseconds(300);
   open();
-  expect_error("127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/web:1", "", Code::kTimeout, "in time");
+  expect_error("127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/web:1", "",
+               Code::kTimeout, "in time");
 }
 
 }  // namespace

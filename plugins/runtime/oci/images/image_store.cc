@@ -27,9 +27,11 @@ constexpr std::string_view kFormat = "skep-images-1\n";
 class DirectoryStore final : public ImageStore {
  public:
   DirectoryStore(const Env& env, ImageStoreOptions options)
-      : env_(env), options_(std::move(options)),
-        layers_(env_, options_.directory,
-                UnpackOptions{options_.limits, Ownership::kApply, [this] { return cancel_.is_set(); }}) {}
+      : env_(env),
+        options_(std::move(options)),
+        layers_(env_, options_.directory, UnpackOptions{options_.limits, Ownership::kApply, [this] {
+                                                          return cancel_.is_set();
+                                                        }}) {}
 
   Status prepare();
   Result<runtime::v1::Image> pull(const runtime::v1::PullRequest& request,
@@ -82,8 +84,8 @@ Status DirectoryStore::prepare() {
   }
   SKEP_TRY_ASSIGN(const std::string format, env_.disk.read_file(version));
   if (format != kFormat) {
-    return Error{Code::kFailedPrecondition,
-                 "the images in '" + options_.directory + "' were written by another version of Skep"};
+    return Error{Code::kFailedPrecondition, "the images in '" + options_.directory +
+                                                "' were written by another version of Skep"};
   }
   collect_garbage();
   return ok();
@@ -98,7 +100,8 @@ Result<Names> DirectoryStore::read_names() {
 }
 
 Result<std::vector<std::string>> DirectoryStore::read_ids() {
-  SKEP_TRY_ASSIGN(const std::vector<std::string> files, env_.disk.list_directory(path("images/sha256")));
+  SKEP_TRY_ASSIGN(const std::vector<std::string> files,
+                  env_.disk.list_directory(path("images/sha256")));
   std::vector<std::string> ids;
   for (const std::string& file : files) {
     const std::string id = "sha256:" + file.substr(0, file.find('.'));
@@ -152,8 +155,8 @@ Result<ResolvedImage> DirectoryStore::resolve(std::string_view reference) {
   // overlayfs refuses a directory twice; of equal layers the upper one decides everything.
   for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
     if (!layers_.has(*layer)) {
-      return Error{Code::kDataLoss, "image '" + std::string(reference) + "' lacks layer '" + *layer +
-                                        "': pull it again"};
+      return Error{Code::kDataLoss, "image '" + std::string(reference) + "' lacks layer '" +
+                                        *layer + "': pull it again"};
     }
     if (above.insert(*layer).second) {
       out.layer_dirs.push_back(layers_.path_of(*layer));
@@ -186,7 +189,8 @@ Result<std::vector<runtime::v1::Image>> DirectoryStore::list() {
 
 /// One directory per repository or archive, so that a second attempt finds what the first fetched.
 Result<std::string> DirectoryStore::work_directory(const Source& source) {
-  const std::string key = source.kind == SourceKind::kRegistry ? source.reference.name() : source.path;
+  const std::string key =
+      source.kind == SourceKind::kRegistry ? source.reference.name() : source.path;
   std::string work = path("tmp/pull-" + digest_hex(digest_of(key)).substr(0, 32));
   SKEP_TRY(env_.disk.make_directories(work, 0700));
   return work;
@@ -204,8 +208,9 @@ void DirectoryStore::leave_work_directory(const std::string& work, bool succeede
 Result<FetchedImage> DirectoryStore::fetch(const Source& source, const RegistryAuth& auth,
                                            const std::string& tag, const std::string& work,
                                            const Progress& progress) {
-  ImageFetch fetch(env_, options_, layers_, [this](const std::string& id) { return is_whole(id); },
-                   work, cancel_, progress);
+  ImageFetch fetch(
+      env_, options_, layers_, [this](const std::string& id) { return is_whole(id); }, work,
+      cancel_, progress);
   return source.kind == SourceKind::kRegistry ? fetch.from_registry(source.reference, auth)
                                               : fetch.from_archive(source, tag);
 }
@@ -222,10 +227,13 @@ Status DirectoryStore::commit(const FetchedImage& image) {
   for (const std::string& name : image.names) {
     names[name] = image.id;
   }
-  return names == before ? ok() : env_.disk.write_file_atomic(path("names.json"), format_names(names), 0600);
+  return names == before
+             ? ok()
+             : env_.disk.write_file_atomic(path("names.json"), format_names(names), 0600);
 }
 
-Status DirectoryStore::fetch_and_commit(const Source& source, const runtime::v1::PullRequest& request,
+Status DirectoryStore::fetch_and_commit(const Source& source,
+                                        const runtime::v1::PullRequest& request,
                                         const RegistryAuth& auth, const Progress& progress,
                                         std::string& id) {
   SKEP_TRY_ASSIGN(const FileLock pulling, FileLock::wait(path("pull.lock"), LockKind::kShared));
@@ -279,8 +287,8 @@ Status DirectoryStore::empty_temporary() {
   return ok();
 }
 
-/// Removes layers of no image and temporary files; answers the layers. While somebody pulls, his new
-/// layers belong to no image yet: then it does nothing, and the end of that pull does it.
+/// Removes layers of no image and temporary files; answers the layers. While somebody pulls, his
+/// new layers belong to no image yet: then it does nothing, and the end of that pull does it.
 std::vector<std::string> DirectoryStore::collect_garbage() {
   const Result<FileLock> alone = FileLock::try_now(path("pull.lock"), LockKind::kExclusive);
   const Result<std::vector<std::string>> ids = read_ids();
@@ -318,7 +326,8 @@ Result<runtime::v1::RemoveImageResponse> DirectoryStore::remove(std::string_view
     SKEP_TRY_ASSIGN(const Found found, find(reference));
     SKEP_TRY_ASSIGN(Names names, read_names());
     const std::string user = used_by ? used_by(found.id) : std::string();
-    SKEP_TRY_ASSIGN(const Removal removal, plan_removal(found, names, mode, user, options_.default_domain));
+    SKEP_TRY_ASSIGN(const Removal removal,
+                    plan_removal(found, names, mode, user, options_.default_domain));
     for (const std::string& name : removal.names) {
       names.erase(name);
       const Result<Reference> named = parse_reference(name, options_.default_domain);

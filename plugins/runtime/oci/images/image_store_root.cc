@@ -44,14 +44,16 @@ TEST_F(ROOT_ImageStore, DemoAnArchiveBecomesLayersAndConfiguration) {
   ASSERT_EQ(resolved->layer_dirs.size(), 2U);
   EXPECT_EQ(read_file(resolved->layer_dirs[0] + "/bin/busybox"), read_file("/usr/bin/busybox"));
   EXPECT_EQ(std::filesystem::read_symlink(resolved->layer_dirs[0] + "/bin/sh"), "busybox");
-  EXPECT_EQ(read_file(resolved->layer_dirs[1] + "/www/text"), "v1\n") << "the upper layer comes last";
+  EXPECT_EQ(read_file(resolved->layer_dirs[1] + "/www/text"), "v1\n")
+      << "the upper layer comes last";
   EXPECT_GT(image.size_bytes(), 1'000'000);
   EXPECT_EQ(count_in("store/tmp"), 0U) << "nothing stays of the pull";
 }
 
 TEST_F(ROOT_ImageStore, IsFoundByEveryName) {
   const std::string id = must_pull(archive()).id();
-  for (const std::string& name : {std::string("docker.io/library/web:1"), id, id.substr(7), id.substr(7, 12), id.substr(0, 20)}) {
+  for (const std::string& name : {std::string("docker.io/library/web:1"), id, id.substr(7),
+                                  id.substr(7, 12), id.substr(0, 20)}) {
     const auto image = store_->inspect(name);
     ASSERT_TRUE(image) << name << ": " << image.error().message;
     EXPECT_EQ(image->id(), id);
@@ -62,7 +64,8 @@ TEST_F(ROOT_ImageStore, IsFoundByEveryName) {
 }
 
 TEST_F(ROOT_ImageStore, TagNamesAnArchive) {
-  EXPECT_THAT(must_pull(archive(), "", "127.0.0.1:5000/mine:7").tags(), ElementsAre("127.0.0.1:5000/mine:7"));
+  EXPECT_THAT(must_pull(archive(), "", "127.0.0.1:5000/mine:7").tags(),
+              ElementsAre("127.0.0.1:5000/mine:7"));
   const auto bad = pull(archive(), "", "Not A Name");
   ASSERT_FALSE(bad);
   EXPECT_EQ(bad.error().code, Code::kInvalidArgument);
@@ -84,14 +87,16 @@ TEST_F(ROOT_ImageStore, ArchivesWithSeveralImagesNeedAChoice) {
   testing::make_image({"-x", "v2", "docker-archive:" + at("v2.tar") + ":web:2"});
   // "docker save web:1 other:2" writes one table of contents over both.
   testing::must_run({"python3", "-c",
-                  "import json,tarfile,sys\n"
-                  "out=tarfile.open(sys.argv[3],'w'); toc=[]; seen=set()\n"
-                  "for name in sys.argv[1:3]:\n"
-                  "  for m in (t:=tarfile.open(name)).getmembers():\n"
-                  "    if m.name=='manifest.json': toc+=json.load(t.extractfile(m))\n"
-                  "    elif m.isfile() and m.name not in seen: seen.add(m.name); out.addfile(m,t.extractfile(m))\n"
-                  "import io; b=json.dumps(toc).encode(); i=tarfile.TarInfo('manifest.json'); i.size=len(b); out.addfile(i,io.BytesIO(b)); out.close()\n",
-                  web_tar(), at("v2.tar"), at("both.tar")});
+                     "import json,tarfile,sys\n"
+                     "out=tarfile.open(sys.argv[3],'w'); toc=[]; seen=set()\n"
+                     "for name in sys.argv[1:3]:\n"
+                     "  for m in (t:=tarfile.open(name)).getmembers():\n"
+                     "    if m.name=='manifest.json': toc+=json.load(t.extractfile(m))\n"
+                     "    elif m.isfile() and m.name not in seen: seen.add(m.name); "
+                     "out.addfile(m,t.extractfile(m))\n"
+                     "import io; b=json.dumps(toc).encode(); i=tarfile.TarInfo('manifest.json'); "
+                     "i.size=len(b); out.addfile(i,io.BytesIO(b)); out.close()\n",
+                     web_tar(), at("v2.tar"), at("both.tar")});
   const std::string both = "docker-archive:" + at("both.tar");
   const auto none = pull(both);
   ASSERT_FALSE(none);
@@ -205,7 +210,8 @@ TEST_F(ROOT_ImageStore, SurvivesRestartAndRemovesWhatACrashLeft) {
 TEST_F(ROOT_ImageStore, ALayerWithoutRecordIsNoLayer) {
   must_pull(archive());
   const auto resolved = store_->resolve("web:1");
-  std::filesystem::remove(std::filesystem::path(resolved->layer_dirs[1]).parent_path() / "layer.json");
+  std::filesystem::remove(std::filesystem::path(resolved->layer_dirs[1]).parent_path() /
+                          "layer.json");
   std::filesystem::remove_all(resolved->layer_dirs[1]);
   EXPECT_FALSE(store_->resolve("web:1"));
   must_pull(archive());
@@ -222,7 +228,8 @@ TEST_F(ROOT_ImageStore, ADamagedRecordIsReportedAndRepaired) {
   EXPECT_THAT(damaged.error().message, HasSubstr("pull it again"));
   EXPECT_TRUE(store_->list()->empty());
   open();
-  EXPECT_EQ(count_in("store/layers/sha256"), 2U) << "nothing is removed while a record is unreadable";
+  EXPECT_EQ(count_in("store/layers/sha256"), 2U)
+      << "nothing is removed while a record is unreadable";
   must_pull(archive());
   EXPECT_TRUE(store_->resolve("web:1"));
 }

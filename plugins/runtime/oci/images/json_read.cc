@@ -8,7 +8,8 @@ namespace {
 namespace bj = boost::json;
 
 Error wrong_type(std::string_view key, std::string_view expected) {
-  return Error{Code::kInvalidArgument, "'" + std::string(key) + "' is not " + std::string(expected)};
+  return Error{Code::kInvalidArgument,
+               "'" + std::string(key) + "' is not " + std::string(expected)};
 }
 
 const bj::value* find(const bj::object& object, std::string_view key) {
@@ -21,8 +22,8 @@ const bj::value* find(const bj::object& object, std::string_view key) {
 Result<bj::object> parse_object(std::string_view text, std::string_view what,
                                 std::size_t size_max) {
   if (text.size() > size_max) {
-    return Error{Code::kInvalidArgument, std::string(what) + " is larger than " +
-                                             std::to_string(size_max) + " bytes"};
+    return Error{Code::kInvalidArgument,
+                 std::string(what) + " is larger than " + std::to_string(size_max) + " bytes"};
   }
   bj::error_code error;
   bj::value value = bj::parse(bj::string_view(text.data(), text.size()), error);

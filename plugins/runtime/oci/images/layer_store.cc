@@ -20,7 +20,7 @@ constexpr std::size_t kRecordBytesMax = 4096;
 
 /// Everything written so far reaches the disk: a rename must not become durable before the content.
 Status sync_file_system(const std::string& directory) {
-  const Fd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const OwnedFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd || ::syncfs(fd.get()) != 0) {
     return errno_error(errno, directory + ": sync");
   }
@@ -33,7 +33,9 @@ std::string LayerStore::home_of(const std::string& diff_id) const {
   return directory_ + "/layers/sha256/" + digest_hex(diff_id);
 }
 
-std::string LayerStore::path_of(const std::string& diff_id) const { return home_of(diff_id) + "/fs"; }
+std::string LayerStore::path_of(const std::string& diff_id) const {
+  return home_of(diff_id) + "/fs";
+}
 
 Status LayerStore::prepare() {
   SKEP_TRY(env_.disk.make_directories(directory_ + "/layers/sha256", 0700));
@@ -47,15 +49,17 @@ bool LayerStore::has(const std::string& diff_id) const {
 Result<std::uint64_t> LayerStore::bytes_of(const std::string& diff_id) const {
   SKEP_TRY_ASSIGN(const std::string text, env_.disk.read_file(home_of(diff_id) + "/layer.json"));
   const auto object = json::parse_object(text, "layer.json", kRecordBytesMax);
-  const auto bytes = object ? json::integer(*object, "bytes") : Result<std::int64_t>(object.error());
+  const auto bytes =
+      object ? json::integer(*object, "bytes") : Result<std::int64_t>(object.error());
   if (!bytes || *bytes < 0) {
-    return Error{Code::kDataLoss, "the record of layer '" + diff_id + "' is damaged: pull the image again"};
+    return Error{Code::kDataLoss,
+                 "the record of layer '" + diff_id + "' is damaged: pull the image again"};
   }
   return static_cast<std::uint64_t>(*bytes);
 }
 
 Status LayerStore::unpack(const LayerFile& file, const std::string& temporary) {
-  const Fd fd(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  const OwnedFd fd(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!fd) {
     return errno_error(errno, file.path + ": open");
   }
@@ -90,7 +94,8 @@ Status LayerStore::publish(const std::vector<Fresh>& fresh) {
 
 Status LayerStore::add(const std::vector<LayerFile>& files,
                        const std::function<void(std::string_view line)>& progress) {
-  SKEP_TRY_ASSIGN(const FileLock lock, FileLock::wait(directory_ + "/unpack.lock", LockKind::kExclusive));
+  SKEP_TRY_ASSIGN(const FileLock lock,
+                  FileLock::wait(directory_ + "/unpack.lock", LockKind::kExclusive));
   std::vector<Fresh> fresh;
   Status status = ok();
   for (const LayerFile& file : files) {
@@ -121,7 +126,8 @@ Status LayerStore::add(const std::vector<LayerFile>& files,
 }
 
 Result<std::vector<std::string>> LayerStore::list() const {
-  SKEP_TRY_ASSIGN(const std::vector<std::string> names, env_.disk.list_directory(directory_ + "/layers/sha256"));
+  SKEP_TRY_ASSIGN(const std::vector<std::string> names,
+                  env_.disk.list_directory(directory_ + "/layers/sha256"));
   std::vector<std::string> out;
   for (const std::string& name : names) {
     if (is_digest("sha256:" + name)) {

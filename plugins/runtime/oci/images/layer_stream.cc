@@ -39,7 +39,8 @@ int filter_of(std::string_view head) {
 
 class Stream final : public LayerStream {
  public:
-  Stream(int fd, std::uint64_t bytes_max) : fd_(fd), bytes_max_(bytes_max), in_(kChunk), out_(kChunk) {}
+  Stream(int fd, std::uint64_t bytes_max)
+      : fd_(fd), bytes_max_(bytes_max), in_(kChunk), out_(kChunk) {}
   ~Stream() override {
     if (archive_ != nullptr) {
       archive_read_free(archive_);
@@ -82,7 +83,8 @@ class Stream final : public LayerStream {
     if (ended_) {
       return std::string_view();
     }
-    SKEP_TRY_ASSIGN(const std::string_view piece, archive_ == nullptr ? read_blob() : read_filtered());
+    SKEP_TRY_ASSIGN(const std::string_view piece,
+                    archive_ == nullptr ? read_blob() : read_filtered());
     ended_ = piece.empty();
     bytes_ += piece.size();
     if (bytes_ > bytes_max_) {
@@ -137,9 +139,10 @@ class Stream final : public LayerStream {
   }
   Error failure() {
     const char* const text = archive_error_string(archive_);
-    return Error{Code::kInvalidArgument,
-                 std::string("the layer cannot be decompressed: ") + (text == nullptr ? "damaged" : text),
-                 "LAYER_DAMAGED"};
+    return Error{
+        Code::kInvalidArgument,
+        std::string("the layer cannot be decompressed: ") + (text == nullptr ? "damaged" : text),
+        "LAYER_DAMAGED"};
   }
 
   int fd_;

@@ -1,7 +1,7 @@
 #pragma once
 
-// A layer's tar stream: reads the blob, checks its digest, takes off gzip, zstd, xz or bzip2 (one of
-// them, once), checks the digest of what is inside. For .cc files. [one thread]
+// A layer's tar stream: reads the blob, checks its digest, takes off gzip, zstd, xz or bzip2 (one
+// of them, once), checks the digest of what is inside. For .cc files. [one thread]
 
 #include <cstdint>
 #include <memory>
@@ -14,8 +14,8 @@ namespace skep::oci {
 
 class LayerStream {
  public:
-  /// Reads `fd` from its start; the caller keeps owning it. More than `bytes_max` unpacked bytes end
-  /// in kResourceExhausted.
+  /// Reads `fd` from its start; the caller keeps owning it. More than `bytes_max` unpacked bytes
+  /// end in kResourceExhausted.
   static Result<std::unique_ptr<LayerStream>> open(int fd, std::uint64_t bytes_max);
   virtual ~LayerStream() = default;
   /// The next piece, valid until the next call; empty at the end.

@@ -29,9 +29,9 @@ struct UnpackOptions {
 };
 
 struct UnpackedLayer {
-  std::string blob_digest;     ///< of the bytes as they came
-  std::string diff_id;         ///< of the tar inside
-  std::uint64_t bytes = 0;     ///< content of regular files
+  std::string blob_digest;  ///< of the bytes as they came
+  std::string diff_id;      ///< of the tar inside
+  std::uint64_t bytes = 0;  ///< content of regular files
   std::uint64_t entries = 0;
 };
 
@@ -39,6 +39,7 @@ struct UnpackedLayer {
 /// which exists and is empty. After an error the directory holds anything: remove it.
 /// kInvalidArgument: damaged, or an entry that leads out, with LAYER_DAMAGED or LAYER_MALICIOUS.
 /// kResourceExhausted: a limit or the disk. kCancelled.
-Result<UnpackedLayer> unpack_layer(int fd, const std::string& directory, const UnpackOptions& options);
+Result<UnpackedLayer> unpack_layer(int fd, const std::string& directory,
+                                   const UnpackOptions& options);
 
 }  // namespace skep::oci

@@ -18,7 +18,9 @@ class ROOT_LayerUnpack : public testing::LayerTest {};
 TEST_F(ROOT_LayerUnpack, AppliesOwnersDevicesAndSetuid) {
   Tar tar;
   tar.directory("home", 0700).add({"home/app", '0', "x", "", 06755, 1000, 1001});
-  tar.add({"dir", '5', "", "", 01777, 5, 6}).add({"null", '3', "", "", 0666, 1, 2, 1, 3}).add({"disk", '4', "", "", 0640, 0, 6, 7, 0});
+  tar.add({"dir", '5', "", "", 01777, 5, 6})
+      .add({"null", '3', "", "", 0666, 1, 2, 1, 3})
+      .add({"disk", '4', "", "", 0640, 0, 6, 7, 0});
   tar.add({"link", '2', "", "nowhere", 0777, 7, 8}).add({"pipe", '6', "", "", 0622, 9, 9});
   const auto layer = unpack(tar);
   ASSERT_TRUE(layer) << layer.error().message;
@@ -38,7 +40,11 @@ TEST_F(ROOT_LayerUnpack, AppliesOwnersDevicesAndSetuid) {
 
 TEST_F(ROOT_LayerUnpack, WhiteoutsBecomeDevicesAndAttributes) {
   Tar tar;
-  tar.directory("d").file("d/.wh.gone", "").file(".wh.top", "").directory("fresh").file("fresh/.wh..wh..opq", "");
+  tar.directory("d")
+      .file("d/.wh.gone", "")
+      .file(".wh.top", "")
+      .directory("fresh")
+      .file("fresh/.wh..wh..opq", "");
   tar.file("fresh/new", "1").file("deep/er/.wh.x", "").file("opaque/.wh..wh..opq", "");
   tar.file(".wh..wh.plnk/1.2", "aufs").file(".wh..wh.aufs", "");
   const auto layer = unpack(tar);
@@ -73,8 +79,18 @@ TEST_F(ROOT_LayerUnpack, WhiteoutsHideOnlyWhatLiesBelow) {
 
 TEST_F(ROOT_LayerUnpack, KeepsCapabilitiesAndDropsWhatSteersOverlayfs) {
   // VFS_CAP_REVISION_2, cap_net_bind_service permitted and effective.
-  const std::string capability("\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", 20);
-  const auto layer = unpack(Tar().add({"ping", '0', "#!", "", 0755, 3, 4, 0, 0, 0,
+  const std::string capability(
+      "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", 20);
+  const auto layer = unpack(Tar().add({"ping",
+                                       '0',
+                                       "#!",
+                                       "",
+                                       0755,
+                                       3,
+                                       4,
+                                       0,
+                                       0,
+                                       0,
                                        {{"SCHILY.xattr.security.capability", capability},
                                         {"SCHILY.xattr.user.k", "v"},
                                         {"SCHILY.xattr.trusted.overlay.metacopy", ""},
@@ -95,17 +111,39 @@ TEST_F(ROOT_LayerUnpack, SparseFilesStaySparse) {
   data.resize(512, '\0');
   data += "hello";
   const std::string size = std::to_string((100u << 20) + 5);
-  const auto layer = unpack(Tar().add({"sparse", '0', data, "", 0644, 0, 0, 0, 0, 0,
-                                       {{"GNU.sparse.major", "1"}, {"GNU.sparse.minor", "0"},
-                                        {"GNU.sparse.name", "sparse"}, {"GNU.sparse.realsize", size}}}));
+  const auto layer = unpack(Tar().add({"sparse",
+                                       '0',
+                                       data,
+                                       "",
+                                       0644,
+                                       0,
+                                       0,
+                                       0,
+                                       0,
+                                       0,
+                                       {{"GNU.sparse.major", "1"},
+                                        {"GNU.sparse.minor", "0"},
+                                        {"GNU.sparse.name", "sparse"},
+                                        {"GNU.sparse.realsize", size}}}));
   ASSERT_TRUE(layer) << layer.error().message;
   EXPECT_EQ(look("sparse").st_size, (100 << 20) + 5);
   EXPECT_LT(look("sparse").st_blocks, 1000);
   options_.limits.layer_bytes_max = 50u << 20;
   fresh();
-  const auto limited = unpack(Tar().add({"sparse", '0', data, "", 0644, 0, 0, 0, 0, 0,
-                                         {{"GNU.sparse.major", "1"}, {"GNU.sparse.minor", "0"},
-                                          {"GNU.sparse.name", "sparse"}, {"GNU.sparse.realsize", size}}}));
+  const auto limited = unpack(Tar().add({"sparse",
+                                         '0',
+                                         data,
+                                         "",
+                                         0644,
+                                         0,
+                                         0,
+                                         0,
+                                         0,
+                                         0,
+                                         {{"GNU.sparse.major", "1"},
+                                          {"GNU.sparse.minor", "0"},
+                                          {"GNU.sparse.name", "sparse"},
+                                          {"GNU.sparse.realsize", size}}}));
   ASSERT_FALSE(limited);
   EXPECT_EQ(limited.error().code, Code::kResourceExhausted);
 }
@@ -147,12 +185,25 @@ TEST_F(ROOT_LayerUnpack, OverlayfsUnderstandsTheResult) {
     std::filesystem::create_directories(path);
   }
   const auto into = [&](const std::string& path, const Tar& tar) {
-    const Fd fd = testing::memory_file(tar.finish());
+    const OwnedFd fd = testing::memory_file(tar.finish());
     const auto layer = unpack_layer(fd.get(), path, options_);
     ASSERT_TRUE(layer) << layer.error().message;
   };
-  into(lower, Tar().file("gone", "1").file("stays", "2").directory("d").file("d/old", "3").directory("r").file("r/old", "4"));
-  into(upper, Tar().file(".wh.gone", "").directory("d").file("d/.wh..wh..opq", "").file("d/new", "5").file(".wh.r", "").directory("r").file("r/new", "6"));
+  into(lower, Tar()
+                  .file("gone", "1")
+                  .file("stays", "2")
+                  .directory("d")
+                  .file("d/old", "3")
+                  .directory("r")
+                  .file("r/old", "4"));
+  into(upper, Tar()
+                  .file(".wh.gone", "")
+                  .directory("d")
+                  .file("d/.wh..wh..opq", "")
+                  .file("d/new", "5")
+                  .file(".wh.r", "")
+                  .directory("r")
+                  .file("r/new", "6"));
   const std::string options = "lowerdir=" + upper + ":" + lower;
   ASSERT_EQ(::mount("overlay", merged.c_str(), "overlay", MS_RDONLY, options.c_str()), 0) << errno;
   EXPECT_FALSE(std::filesystem::exists(merged + "/gone"));

@@ -1,4 +1,5 @@
-// Layers as anybody may unpack them (Ownership::kIgnore); what needs root is in layer_unpack_root.cc.
+// Layers as anybody may unpack them (Ownership::kIgnore); what needs root is in
+// layer_unpack_root.cc.
 #include "plugins/runtime/oci/images/layer_unpack.h"
 
 #include <archive.h>
@@ -50,8 +51,13 @@ std::string compress(const std::string& data, int filter) {
 
 TEST_F(LayerUnpack, WritesFilesLinksModesAndTimes) {
   Tar tar;
-  tar.directory("./").directory("etc/", 0750).file("etc/conf", "hello").symlink("etc/link", "/etc/conf");
-  tar.hard_link("same", "etc/conf").add({"bin/tool", '0', "#!", "", 04755}).add({"pipe", '6', "", "", 0600});
+  tar.directory("./")
+      .directory("etc/", 0750)
+      .file("etc/conf", "hello")
+      .symlink("etc/link", "/etc/conf");
+  tar.hard_link("same", "etc/conf")
+      .add({"bin/tool", '0', "#!", "", 04755})
+      .add({"pipe", '6', "", "", 0600});
   const auto layer = unpack(tar);
   ASSERT_TRUE(layer) << layer.error().message;
   EXPECT_EQ(layer->entries, 7U);
@@ -70,7 +76,8 @@ TEST_F(LayerUnpack, WritesFilesLinksModesAndTimes) {
 
 TEST_F(LayerUnpack, TakesOffEveryUsualCompression) {
   const std::string plain = Tar().file("a", std::string(100'000, 'x')).finish();
-  for (const int filter : {ARCHIVE_FILTER_GZIP, ARCHIVE_FILTER_ZSTD, ARCHIVE_FILTER_XZ, ARCHIVE_FILTER_BZIP2}) {
+  for (const int filter :
+       {ARCHIVE_FILTER_GZIP, ARCHIVE_FILTER_ZSTD, ARCHIVE_FILTER_XZ, ARCHIVE_FILTER_BZIP2}) {
     fresh();
     const std::string blob = compress(plain, filter);
     const auto layer = unpack(blob);
@@ -95,7 +102,8 @@ TEST_F(LayerUnpack, HashesBytesBehindTheEnd) {
 }
 
 TEST_F(LayerUnpack, AnEmptyLayerIsALayer) {
-  for (const std::string& bytes : {std::string(), std::string(1024, '\0'), compress(std::string(1024, '\0'), ARCHIVE_FILTER_GZIP)}) {
+  for (const std::string& bytes : {std::string(), std::string(1024, '\0'),
+                                   compress(std::string(1024, '\0'), ARCHIVE_FILTER_GZIP)}) {
     const auto layer = unpack(bytes);
     ASSERT_TRUE(layer) << layer.error().message;
     EXPECT_EQ(layer->entries, 0U);
@@ -104,11 +112,17 @@ TEST_F(LayerUnpack, AnEmptyLayerIsALayer) {
 }
 
 TEST_F(LayerUnpack, KeepsNamesThatAreNotAscii) {
-  const std::string umlaut = "gr\xc3\xbc\xc3\x9f" "e";
-  const std::string latin = "gr\xfc\xdf" "e";  // no UTF-8
+  const std::string umlaut =
+      "gr\xc3\xbc\xc3\x9f"
+      "e";
+  const std::string latin =
+      "gr\xfc\xdf"
+      "e";  // no UTF-8
   const std::string deep = umlaut + "/" + std::string(120, 'x') + umlaut;
   Tar tar;
-  tar.file(umlaut + "/plain", "1").file(latin, "2").add({"short", '0', "3", "", 0644, 0, 0, 0, 0, 0, {{"path", deep}}});
+  tar.file(umlaut + "/plain", "1")
+      .file(latin, "2")
+      .add({"short", '0', "3", "", 0644, 0, 0, 0, 0, 0, {{"path", deep}}});
   const auto layer = unpack(tar);
   ASSERT_TRUE(layer) << layer.error().message;
   EXPECT_EQ(read_file(at(umlaut + "/plain")), "1");
@@ -117,7 +131,8 @@ TEST_F(LayerUnpack, KeepsNamesThatAreNotAscii) {
 }
 
 TEST_F(LayerUnpack, AbsoluteNamesStayInside) {
-  const auto layer = unpack(Tar().file("/etc/passwd", "inside").file("///x//./y", "1").file("a/../b", "2"));
+  const auto layer =
+      unpack(Tar().file("/etc/passwd", "inside").file("///x//./y", "1").file("a/../b", "2"));
   ASSERT_TRUE(layer) << layer.error().message;
   EXPECT_EQ(read_file(at("etc/passwd")), "inside");
   EXPECT_EQ(read_file(at("x/y")), "1");
@@ -125,7 +140,8 @@ TEST_F(LayerUnpack, AbsoluteNamesStayInside) {
 }
 
 TEST_F(LayerUnpack, RefusesNamesThatLeadOut) {
-  for (const char* const name : {"../outside/new", "/../outside/new", "a/../../outside/new", "..", "./.."}) {
+  for (const char* const name :
+       {"../outside/new", "/../outside/new", "a/../../outside/new", "..", "./.."}) {
     expect_malicious(Tar().file(name, "x"), "leads out");
   }
   expect_malicious(Tar().directory("../outside/dir"), "leads out");
@@ -135,7 +151,10 @@ TEST_F(LayerUnpack, RefusesNamesThatLeadOut) {
 
 TEST_F(LayerUnpack, SymbolicLinksAreFollowedInsideOnly) {
   Tar tar;
-  tar.directory("real").symlink("up", "../../../../..").symlink("abs", "/real").symlink("rel", "real");
+  tar.directory("real")
+      .symlink("up", "../../../../..")
+      .symlink("abs", "/real")
+      .symlink("rel", "real");
   tar.file("up/outside/new", "1").file("abs/a", "2").file("rel/b", "3");
   tar.symlink("victim", scratch_.path() + "/outside/victim").file("victim", "a file now");
   const auto layer = unpack(tar);
@@ -148,14 +167,17 @@ TEST_F(LayerUnpack, SymbolicLinksAreFollowedInsideOnly) {
 
 TEST_F(LayerUnpack, RefusesLinksThatLeadNowhereOrInCircles) {
   expect_malicious(Tar().symlink("a", "/nowhere").file("a/b", ""), "leads nowhere");
-  expect_malicious(Tar().symlink("a", "b").symlink("b", "a").file("a/c", ""), "directory of a layer");
+  expect_malicious(Tar().symlink("a", "b").symlink("b", "a").file("a/c", ""),
+                   "directory of a layer");
   expect_malicious(Tar().file("f", "x").file("f/g", ""), "used as a directory");
 }
 
 TEST_F(LayerUnpack, HardLinksReachOnlyFilesOfTheLayer) {
-  expect_malicious(Tar().hard_link("a", scratch_.path() + "/outside/victim"), "no file of this layer");
+  expect_malicious(Tar().hard_link("a", scratch_.path() + "/outside/victim"),
+                   "no file of this layer");
   expect_malicious(Tar().hard_link("a", "../outside/victim"), "leads out");
-  expect_malicious(Tar().symlink("up", "../..").hard_link("a", "up/outside/victim"), "no file of this layer");
+  expect_malicious(Tar().symlink("up", "../..").hard_link("a", "up/outside/victim"),
+                   "no file of this layer");
   expect_malicious(Tar().directory("d").hard_link("a", "d"), "no file of this layer");
   expect_malicious(Tar().hard_link("a", "a"), "no file of this layer");
   expect_malicious(Tar().hard_link("a", "/"), "no file");
@@ -178,7 +200,13 @@ TEST_F(LayerUnpack, WhiteoutsNameOneFileHere) {
 
 TEST_F(LayerUnpack, LaterEntriesReplaceEarlierOnes) {
   Tar tar;
-  tar.file("a", "old").file("a", "new").directory("d").file("d/x", "1").file("d", "a file").symlink("s", "d").directory("s");
+  tar.file("a", "old")
+      .file("a", "new")
+      .directory("d")
+      .file("d/x", "1")
+      .file("d", "a file")
+      .symlink("s", "d")
+      .directory("s");
   tar.directory("keep").file("keep/x", "1").directory("keep", 0700);
   const auto layer = unpack(tar);
   ASSERT_TRUE(layer) << layer.error().message;
@@ -198,7 +226,8 @@ TEST_F(LayerUnpack, LimitsBytesEntriesAndDepth) {
     EXPECT_EQ(layer.error().code, Code::kResourceExhausted) << layer.error().message;
     EXPECT_EQ(layer.error().reason, "LAYER_TOO_LARGE");
   };
-  expect_too_large(Tar().file("a", std::string(600'000, 'a')).file("b", std::string(600'000, 'b')).finish());
+  expect_too_large(
+      Tar().file("a", std::string(600'000, 'a')).file("b", std::string(600'000, 'b')).finish());
   expect_too_large(compress(std::string(50'000'000, '\0'), ARCHIVE_FILTER_GZIP));
   expect_too_large(Tar().add_raw({"a", '0', "x"}, 1'000'001).finish());
   Tar many;
@@ -231,7 +260,16 @@ TEST_F(LayerUnpack, LinksDoNotMakeTheTreeDeeper) {
 }
 
 TEST_F(LayerUnpack, KeepsUsersAttributesAndNoneForOverlayfs) {
-  const auto layer = unpack(Tar().add({"f", '0', "x", "", 0444, 0, 0, 0, 0, 0,
+  const auto layer = unpack(Tar().add({"f",
+                                       '0',
+                                       "x",
+                                       "",
+                                       0444,
+                                       0,
+                                       0,
+                                       0,
+                                       0,
+                                       0,
                                        {{"SCHILY.xattr.user.color", "blue"},
                                         {"SCHILY.xattr.user.overlay.redirect", "/../.."},
                                         {"SCHILY.xattr.trusted.overlay.redirect", "/../.."}}}));
@@ -242,10 +280,12 @@ TEST_F(LayerUnpack, KeepsUsersAttributesAndNoneForOverlayfs) {
 }
 
 TEST_F(LayerUnpack, SaysThatALayerIsDamaged) {
-  const std::string good = compress(Tar().file("a", std::string(50'000, 'x')).finish(), ARCHIVE_FILTER_GZIP);
-  for (const std::string& bytes : {std::string("not a tar at all, just some text that is long enough"),
-                                   std::string(5000, 'x'), good.substr(0, good.size() / 2),
-                                   Tar().add_raw({"a", '0', "x"}, 5000).finish().substr(0, 1024)}) {
+  const std::string good =
+      compress(Tar().file("a", std::string(50'000, 'x')).finish(), ARCHIVE_FILTER_GZIP);
+  for (const std::string& bytes :
+       {std::string("not a tar at all, just some text that is long enough"), std::string(5000, 'x'),
+        good.substr(0, good.size() / 2),
+        Tar().add_raw({"a", '0', "x"}, 5000).finish().substr(0, 1024)}) {
     fresh();
     const auto layer = unpack(bytes);
     ASSERT_FALSE(layer) << bytes.substr(0, 20);

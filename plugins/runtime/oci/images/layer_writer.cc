@@ -34,7 +34,9 @@ Error write_error(const std::string& name, std::string_view verb) {
   return errno_error(errno, name.substr(0, 200) + ": " + std::string(verb));
 }
 
-bool is_whiteout(const struct stat& info) { return S_ISCHR(info.st_mode) && info.st_rdev == 0; }
+bool is_whiteout(const struct stat& info) {
+  return S_ISCHR(info.st_mode) && info.st_rdev == 0;
+}
 
 /// The entry's type when something lies at the place; 0 mode when nothing does.
 struct stat look(const Place& place) {
@@ -47,7 +49,8 @@ struct stat look(const Place& place) {
 
 }  // namespace
 
-Result<LayerWriter::Metadata> LayerWriter::metadata_of(archive_entry* entry, std::string_view name) {
+Result<LayerWriter::Metadata> LayerWriter::metadata_of(archive_entry* entry,
+                                                       std::string_view name) {
   Metadata out;
   const la_int64_t owner = archive_entry_uid(entry);
   const la_int64_t group = archive_entry_gid(entry);
@@ -67,7 +70,8 @@ Result<LayerWriter::Metadata> LayerWriter::metadata_of(archive_entry* entry, std
 
 Status LayerWriter::apply(int fd, const Metadata& metadata, const std::string& name) {
   // chown takes setuid away, so the mode comes after it.
-  if (options_.ownership == Ownership::kApply && ::fchown(fd, metadata.owner, metadata.group) != 0) {
+  if (options_.ownership == Ownership::kApply &&
+      ::fchown(fd, metadata.owner, metadata.group) != 0) {
     return write_error(name, "set owner");
   }
   const std::array<timespec, 2> times{metadata.modified, metadata.modified};
@@ -119,18 +123,19 @@ Status LayerWriter::write_attributes(int fd, archive_entry* entry, const std::st
 }
 
 Status LayerWriter::mark_opaque(int fd) {
-  const char* const key = options_.ownership == Ownership::kApply ? "trusted.overlay.opaque"
-                                                                  : "user.overlay.opaque";
+  const char* const key =
+      options_.ownership == Ownership::kApply ? "trusted.overlay.opaque" : "user.overlay.opaque";
   if (::fsetxattr(fd, key, "y", 1, 0) != 0) {
-    return errno_error(errno, std::string("set attribute '") + key +
-                                  "' (the file system of the image store needs extended attributes)");
+    return errno_error(errno,
+                       std::string("set attribute '") + key +
+                           "' (the file system of the image store needs extended attributes)");
   }
   return ok();
 }
 
 Status LayerWriter::hide_lower(const Place& place) {
-  const Fd fd(::openat(place.parent.get(), place.name.c_str(),
-                       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  const OwnedFd fd(::openat(place.parent.get(), place.name.c_str(),
+                            O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   return fd ? mark_opaque(fd.get()) : Status(write_error(place.name, "open"));
 }
 
@@ -158,7 +163,7 @@ Status LayerWriter::write_opaque(const Parts& parts) {
   if (!parent.empty()) {
     SKEP_TRY(tree_.place(parts, Missing::kCreate));  // makes the directory when it is not there
   }
-  SKEP_TRY_ASSIGN(const Fd fd, tree_.directory(parent));
+  SKEP_TRY_ASSIGN(const OwnedFd fd, tree_.directory(parent));
   return mark_opaque(fd.get());
 }
 
@@ -177,13 +182,14 @@ Status LayerWriter::write_directory(const Parts& parts, archive_entry* entry) {
       }
     }
   }
-  SKEP_TRY_ASSIGN(const Fd fd, tree_.directory(parts));
+  SKEP_TRY_ASSIGN(const OwnedFd fd, tree_.directory(parts));
   SKEP_TRY(write_attributes(fd.get(), entry, parts.empty() ? "/" : parts.back()));
   directories_.push_back({parts, metadata});
   return ok();
 }
 
-Status LayerWriter::write_data(int fd, archive* source, archive_entry* entry, const std::string& name) {
+Status LayerWriter::write_data(int fd, archive* source, archive_entry* entry,
+                               const std::string& name) {
   const la_int64_t size = archive_entry_size(entry);
   const std::uint64_t left = options_.limits.layer_bytes_max - bytes_;
   // A sparse file counts with its full size: unpacking it costs little, copying it later all.
@@ -203,9 +209,10 @@ Status LayerWriter::write_data(int fd, archive* source, archive_entry* entry, co
     }
     if (result != ARCHIVE_OK) {
       const char* const text = archive_error_string(source);
-      return Error{Code::kInvalidArgument,
-                   "the layer is damaged at '" + name.substr(0, 200) + "': " + (text == nullptr ? "" : text),
-                   "LAYER_DAMAGED"};
+      return Error{
+          Code::kInvalidArgument,
+          "the layer is damaged at '" + name.substr(0, 200) + "': " + (text == nullptr ? "" : text),
+          "LAYER_DAMAGED"};
     }
     if (offset < 0 || offset > size || static_cast<std::uint64_t>(size - offset) < length) {
       return malicious(name, "has data beyond its size");
@@ -228,8 +235,8 @@ Status LayerWriter::write_data(int fd, archive* source, archive_entry* entry, co
 
 Status LayerWriter::write_file(const Place& place, archive* source, archive_entry* entry) {
   SKEP_TRY_ASSIGN(const Metadata metadata, metadata_of(entry, place.name));
-  const Fd fd(::openat(place.parent.get(), place.name.c_str(),
-                       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const OwnedFd fd(::openat(place.parent.get(), place.name.c_str(),
+                            O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd) {
     return write_error(place.name, "create");
   }
@@ -263,7 +270,8 @@ Status LayerWriter::write_hard_link(const Place& place, std::string_view target)
   }
   Result<Place> from = tree_.place(parts, Missing::kError);
   const bool found = from.has_value();
-  if (found && ::linkat(from->parent.get(), from->name.c_str(), place.parent.get(), place.name.c_str(), 0) == 0) {
+  if (found && ::linkat(from->parent.get(), from->name.c_str(), place.parent.get(),
+                        place.name.c_str(), 0) == 0) {
     return ok();
   }
   if (!found && from.error().code != Code::kNotFound) {
@@ -303,9 +311,10 @@ Status LayerWriter::write_device(const Place& place, archive_entry* entry) {
 
 Status LayerWriter::write(archive* source, archive_entry* entry) {
   if (++entries_ > options_.limits.entries_max) {
-    return Error{Code::kResourceExhausted,
-                 "the layer holds more than " + std::to_string(options_.limits.entries_max) + " files",
-                 "LAYER_TOO_LARGE"};
+    return Error{
+        Code::kResourceExhausted,
+        "the layer holds more than " + std::to_string(options_.limits.entries_max) + " files",
+        "LAYER_TOO_LARGE"};
   }
   const char* const raw = archive_entry_pathname(entry);
   if (raw == nullptr) {
@@ -354,7 +363,7 @@ Status LayerWriter::write(archive* source, archive_entry* entry) {
 
 Status LayerWriter::finish() {
   for (const Directory& entry : directories_) {
-    const Result<Fd> fd = tree_.directory(entry.parts);
+    const Result<OwnedFd> fd = tree_.directory(entry.parts);
     if (!fd) {
       if (fd.error().code == Code::kNotFound) {
         continue;  // a later entry replaced the directory

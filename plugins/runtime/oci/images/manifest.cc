@@ -12,7 +12,9 @@ namespace bj = boost::json;
 
 constexpr std::size_t kChoicesMax = 1000;
 
-Error bad(std::string why) { return Error{Code::kInvalidArgument, std::move(why)}; }
+Error bad(std::string why) {
+  return Error{Code::kInvalidArgument, std::move(why)};
+}
 
 Result<Descriptor> read_descriptor(const bj::object& object) {
   Descriptor out;
@@ -41,11 +43,13 @@ Status check_layer(const Descriptor& layer) {
   if (type.find("encrypted") != std::string::npos) {
     return bad("layer '" + layer.digest + "' is encrypted, which is not supported");
   }
-  if (type.find("foreign") != std::string::npos || type.find("nondistributable") != std::string::npos) {
+  if (type.find("foreign") != std::string::npos ||
+      type.find("nondistributable") != std::string::npos) {
     return bad("layer '" + layer.digest + "' lies outside the registry, which is not supported");
   }
   if (!type.empty() && type.find("tar") == std::string::npos) {
-    return bad("'" + type.substr(0, 100) + "' is not a file system layer: this is not a container image");
+    return bad("'" + type.substr(0, 100) +
+               "' is not a file system layer: this is not a container image");
   }
   return ok();
 }
@@ -110,7 +114,8 @@ Result<Manifest> read_manifest(const bj::object& object) {
 }  // namespace
 
 Result<Manifest> parse_manifest(std::string_view text) {
-  SKEP_TRY_ASSIGN(const bj::object object, json::parse_object(text, "the manifest", kManifestBytesMax));
+  SKEP_TRY_ASSIGN(const bj::object object,
+                  json::parse_object(text, "the manifest", kManifestBytesMax));
   Result<Manifest> manifest = read_manifest(object);
   if (!manifest) {
     return std::move(manifest).error().with_context("manifest");
@@ -128,13 +133,15 @@ Result<Descriptor> choose_platform(const Manifest& list, const Platform& wanted)
     if (has.os != wanted.os || has.architecture != wanted.architecture) {
       continue;
     }
-    if (found == nullptr || (found->platform.variant != wanted.variant && has.variant == wanted.variant)) {
+    if (found == nullptr ||
+        (found->platform.variant != wanted.variant && has.variant == wanted.variant)) {
       found = &choice;
     }
   }
   if (found == nullptr) {
     return Error{Code::kNotFound,
-                 "no image for " + wanted.os + "/" + wanted.architecture + "; there are " + there.substr(0, 500),
+                 "no image for " + wanted.os + "/" + wanted.architecture + "; there are " +
+                     there.substr(0, 500),
                  "IMAGE_PLATFORM_MISSING"};
   }
   return found->manifest;

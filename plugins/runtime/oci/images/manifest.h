@@ -32,7 +32,7 @@ struct Manifest {
     Descriptor manifest;
     Platform platform;
   };
-  std::vector<Choice> choices;     ///< not empty: this is a list, and the rest is empty
+  std::vector<Choice> choices;  ///< not empty: this is a list, and the rest is empty
   Descriptor config;
   std::vector<Descriptor> layers;  ///< bottom first
 };

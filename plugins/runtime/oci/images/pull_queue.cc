@@ -7,7 +7,8 @@ namespace skep::oci {
 Status PullQueue::add(const runtime::v1::PullRequest& request, Line line, Done done) {
   if (callers_ == kWaitingMax) {
     return Error{Code::kResourceExhausted,
-                 std::to_string(kWaitingMax) + " pulls wait already: try again later", "PULLS_BUSY"};
+                 std::to_string(kWaitingMax) + " pulls wait already: try again later",
+                 "PULLS_BUSY"};
   }
   ++callers_;
   const std::string key = request.SerializeAsString();

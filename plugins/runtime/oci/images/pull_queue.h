@@ -1,7 +1,8 @@
 #pragma once
 
 // Which pulls run now: equal ones share one run, only a few run at once, so that slow registries
-// never hold every worker thread of the plugin. Decides only; the owner starts the work. Loop thread.
+// never hold every worker thread of the plugin. Decides only; the owner starts the work. Loop
+// thread.
 
 #include <deque>
 #include <functional>
@@ -22,9 +23,10 @@ class PullQueue {
 
   using Line = std::function<void(std::string_view line)>;
   using Done = std::function<void(const Result<runtime::v1::Image>& image)>;
-  /// Starts one pull elsewhere; the owner reports with on_line() and on_done() under `key`. An error
-  /// is the answer to everybody who waits for that pull.
-  using Start = std::function<Status(const std::string& key, const runtime::v1::PullRequest& request)>;
+  /// Starts one pull elsewhere; the owner reports with on_line() and on_done() under `key`. An
+  /// error is the answer to everybody who waits for that pull.
+  using Start =
+      std::function<Status(const std::string& key, const runtime::v1::PullRequest& request)>;
 
   explicit PullQueue(Start start) : start_(std::move(start)) {}
 

@@ -15,7 +15,8 @@ class PullQueueTest : public ::testing::Test {
     request.set_image(image);
     request.set_registry_auth(auth);
     ASSERT_TRUE(queue_.add(
-        request, [this, image](std::string_view line) { said_.push_back(image + " " + std::string(line)); },
+        request,
+        [this, image](std::string_view line) { said_.push_back(image + " " + std::string(line)); },
         [this, image](const Result<runtime::v1::Image>& result) {
           done_.push_back(image + " " + (result ? result->id() : result.error().message));
         }));
@@ -31,14 +32,15 @@ class PullQueueTest : public ::testing::Test {
   std::vector<std::string> started_;
   std::vector<std::string> said_;
   std::vector<std::string> done_;
-  PullQueue queue_{[this](const std::string& key, const runtime::v1::PullRequest& request) -> Status {
-    if (refuse_) {
-      return Error{Code::kResourceExhausted, "no worker"};
-    }
-    keys_.push_back(key);
-    started_.push_back(request.image());
-    return ok();
-  }};
+  PullQueue queue_{
+      [this](const std::string& key, const runtime::v1::PullRequest& request) -> Status {
+        if (refuse_) {
+          return Error{Code::kResourceExhausted, "no worker"};
+        }
+        keys_.push_back(key);
+        started_.push_back(request.image());
+        return ok();
+      }};
 };
 
 TEST_F(PullQueueTest, EqualPullsShareOneRun) {

@@ -12,9 +12,15 @@ constexpr std::size_t kNameMax = 255;
 constexpr std::size_t kTagMax = 128;
 constexpr std::string_view kLibrary = "library/";
 
-bool is_lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_alphanumeric(char c) { return is_lower_or_digit(c) || (c >= 'A' && c <= 'Z'); }
+bool is_lower_or_digit(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_alphanumeric(char c) {
+  return is_lower_or_digit(c) || (c >= 'A' && c <= 'Z');
+}
 
 Error invalid(std::string_view text, std::string_view why) {
   return Error{Code::kInvalidArgument,
@@ -172,8 +178,7 @@ Result<Reference> parse_reference(std::string_view text, std::string_view defaul
       return invalid(text, "has a malformed tag: letters, digits, '_', '.' and '-', at most 128");
     }
   }
-  if (name.size() == 64 &&
-      name.find_first_not_of("0123456789abcdef") == std::string_view::npos) {
+  if (name.size() == 64 && name.find_first_not_of("0123456789abcdef") == std::string_view::npos) {
     return invalid(text, "looks like an id, not a name");
   }
   split_domain(name, default_domain, out);
@@ -181,8 +186,9 @@ Result<Reference> parse_reference(std::string_view text, std::string_view defaul
     return invalid(text, "has a malformed registry '" + out.domain.substr(0, 100) + "'");
   }
   if (!is_path(out.path)) {
-    return invalid(text, "has a malformed name: lower-case letters and digits, with '.', '_' or '-' "
-                         "between them");
+    return invalid(text,
+                   "has a malformed name: lower-case letters and digits, with '.', '_' or '-' "
+                   "between them");
   }
   if (out.name().size() > kNameMax) {
     return invalid(text, "is longer than 255 characters");

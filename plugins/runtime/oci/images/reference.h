@@ -42,12 +42,12 @@ struct Source {
   SourceKind kind = SourceKind::kRegistry;
   Reference reference = {};  ///< kRegistry
   std::string path = {};     ///< the others: absolute path of the file or directory
-  std::string selector = {}; ///< which image of the archive: "web:1" (docker-archive) or a tag; or ""
+  std::string selector =
+      {};  ///< which image of the archive: "web:1" (docker-archive) or a tag; or ""
 };
 
 /// A reference, "docker-archive:PATH[:NAME:TAG]", "oci:PATH[:TAG]" or "oci-archive:PATH[:TAG]".
 /// PATH is absolute and has no ':'.
-Result<Source> parse_source(std::string_view text,
-                            std::string_view default_domain = kDockerDomain);
+Result<Source> parse_source(std::string_view text, std::string_view default_domain = kDockerDomain);
 
 }  // namespace skep::oci

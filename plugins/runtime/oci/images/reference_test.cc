@@ -46,14 +46,39 @@ TEST(Reference, NormalisesAsDockerDoes) {
 }
 
 TEST(Reference, RefusesWhatIsNoName) {
-  const std::vector<std::string> table{"",          ":",        "@",         "web:",      "web@",
-                                       "Web",       "we b",     "web:1:2:3", "-web",      "web-",
-                                       "a..b",      "a___b",    "a._b",      "/web",      "web/",
-                                       "a//b",      "web:-1",   "web:.x",    "web@sha256:12",
-                                       "web@md5:" + kHex, kHex, "host:port/web", "-host.x/web",
-                                       "host..x/web", "../web", "docker.io/../x", "web\n", "wéb",
-                                       "[::1/web", "a.b:123456/web", "web:" + std::string(129, 'a'),
-                                       std::string(256, 'a'), std::string("web\0x", 5)};
+  const std::vector<std::string> table{"",
+                                       ":",
+                                       "@",
+                                       "web:",
+                                       "web@",
+                                       "Web",
+                                       "we b",
+                                       "web:1:2:3",
+                                       "-web",
+                                       "web-",
+                                       "a..b",
+                                       "a___b",
+                                       "a._b",
+                                       "/web",
+                                       "web/",
+                                       "a//b",
+                                       "web:-1",
+                                       "web:.x",
+                                       "web@sha256:12",
+                                       "web@md5:" + kHex,
+                                       kHex,
+                                       "host:port/web",
+                                       "-host.x/web",
+                                       "host..x/web",
+                                       "../web",
+                                       "docker.io/../x",
+                                       "web\n",
+                                       "wéb",
+                                       "[::1/web",
+                                       "a.b:123456/web",
+                                       "web:" + std::string(129, 'a'),
+                                       std::string(256, 'a'),
+                                       std::string("web\0x", 5)};
   for (const std::string& text : table) {
     const auto parsed = parse_reference(text);
     ASSERT_FALSE(parsed) << text;
@@ -99,8 +124,8 @@ TEST(Source, KnowsArchivesAndLayouts) {
 }
 
 TEST(Source, RefusesRelativeAndEmptyPaths) {
-  for (const char* const text : {"docker-archive:web.tar", "docker-archive:", "oci:./x", "oci-archive:x/y",
-                                 "oci:/x:", "docker-archive:/x:Bad Name"}) {
+  for (const char* const text : {"docker-archive:web.tar", "docker-archive:", "oci:./x",
+                                 "oci-archive:x/y", "oci:/x:", "docker-archive:/x:Bad Name"}) {
     const auto source = parse_source(text);
     ASSERT_FALSE(source) << text;
     EXPECT_EQ(source.error().code, Code::kInvalidArgument);

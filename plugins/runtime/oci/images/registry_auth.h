@@ -1,7 +1,7 @@
 #pragma once
 
-// Credentials for a registry, as they travel in ContainerSpec.registry_auth and as skopeo reads them.
-// Pure. Nothing here ever prints them.
+// Credentials for a registry, as they travel in ContainerSpec.registry_auth and as skopeo reads
+// them. Pure. Nothing here ever prints them.
 
 #include <string>
 #include <string_view>

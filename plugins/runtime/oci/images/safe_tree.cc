@@ -103,7 +103,7 @@ Result<std::vector<std::string>> clean_entry_path(std::string_view raw) {
 }
 
 Result<SafeTree> SafeTree::open(const std::string& directory) {
-  Fd root(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  OwnedFd root(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!root) {
     return errno_error(errno, directory + ": open");
   }
@@ -123,14 +123,14 @@ Status SafeTree::check_depth(int fd, std::size_t parts_after) const {
 
 /// Without symbolic links when possible; with them confined to the root, and then its real depth is
 /// asked for, because links can add up to any depth.
-Result<Fd> SafeTree::open_directory(const std::string& path, std::size_t parts_after) {
+Result<OwnedFd> SafeTree::open_directory(const std::string& path, std::size_t parts_after) {
   constexpr int kFlags = O_PATH | O_DIRECTORY;
-  Fd fd(open_beneath(root_.get(), path, kFlags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS));
+  OwnedFd fd(open_beneath(root_.get(), path, kFlags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS));
   if (fd) {
     return fd;
   }
   if (errno == ELOOP) {
-    fd = Fd(open_beneath(root_.get(), path, kFlags, RESOLVE_IN_ROOT));
+    fd = OwnedFd(open_beneath(root_.get(), path, kFlags, RESOLVE_IN_ROOT));
     if (fd) {
       SKEP_TRY(check_depth(fd.get(), parts_after));
       return fd;
@@ -152,8 +152,9 @@ Result<Fd> SafeTree::open_directory(const std::string& path, std::size_t parts_a
   }
 }
 
-Result<Fd> SafeTree::make_directories(const std::vector<std::string>& parts, std::size_t count) {
-  Result<Fd> at = open_directory(".", count);
+Result<OwnedFd> SafeTree::make_directories(const std::vector<std::string>& parts,
+                                           std::size_t count) {
+  Result<OwnedFd> at = open_directory(".", count);
   for (std::size_t made = 0; made < count; ++made) {
     if (!at) {
       return at;
@@ -170,7 +171,7 @@ Result<Fd> SafeTree::make_directories(const std::vector<std::string>& parts, std
 Result<Place> SafeTree::place(const std::vector<std::string>& parts, Missing missing) {
   SKEP_ASSERT(!parts.empty(), "the root is no place in itself");
   const std::size_t above = parts.size() - 1;
-  Result<Fd> parent = open_directory(join(parts, above), 1);
+  Result<OwnedFd> parent = open_directory(join(parts, above), 1);
   if (!parent && parent.error().code == Code::kNotFound && missing == Missing::kCreate) {
     parent = make_directories(parts, above);
     if (!parent && parent.error().code == Code::kNotFound) {
@@ -183,7 +184,7 @@ Result<Place> SafeTree::place(const std::vector<std::string>& parts, Missing mis
   return Place{*std::move(parent), parts.back()};
 }
 
-Result<Fd> SafeTree::directory(const std::vector<std::string>& parts) {
+Result<OwnedFd> SafeTree::directory(const std::vector<std::string>& parts) {
   constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
   int fd = -1;
   if (parts.empty()) {
@@ -194,10 +195,11 @@ Result<Fd> SafeTree::directory(const std::vector<std::string>& parts) {
   }
   if (fd < 0) {
     const bool none = errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
-    return none ? Error{Code::kNotFound, "no directory '" + join(parts, parts.size()) + "' in the layer"}
+    return none ? Error{Code::kNotFound,
+                        "no directory '" + join(parts, parts.size()) + "' in the layer"}
                 : errno_error(errno, join(parts, parts.size()) + ": open");
   }
-  return Fd(fd);
+  return OwnedFd(fd);
 }
 
 Status SafeTree::remove(const Place& place) {

@@ -1,9 +1,10 @@
 #pragma once
 
 // A directory into which an archive is unpacked that somebody hostile may have made. Every path is
-// resolved by the kernel beneath the root (openat2), so neither "..", an absolute name nor a symbolic
-// link of the archive leads out; symbolic links of the same layer are followed inside it, as Docker
-// does. Paths are deep at most kDepthMax, so that the tree can always be removed again. [one thread]
+// resolved by the kernel beneath the root (openat2), so neither "..", an absolute name nor a
+// symbolic link of the archive leads out; symbolic links of the same layer are followed inside it,
+// as Docker does. Paths are deep at most kDepthMax, so that the tree can always be removed again.
+// [one thread]
 
 #include <string>
 #include <string_view>
@@ -22,7 +23,7 @@ Result<std::vector<std::string>> clean_entry_path(std::string_view raw);
 
 /// Where an entry goes: a directory fd (O_PATH) and a name in it without '/'.
 struct Place {
-  Fd parent;
+  OwnedFd parent;
   std::string name;
 };
 
@@ -38,17 +39,18 @@ class SafeTree {
   Result<Place> place(const std::vector<std::string>& parts, Missing missing);
   /// Opens the directory itself (O_RDONLY), never through a symbolic link as its last part; the
   /// root for no parts. kNotFound when there is no directory of that name.
-  Result<Fd> directory(const std::vector<std::string>& parts);
+  Result<OwnedFd> directory(const std::vector<std::string>& parts);
   /// Removes what lies at the place, also a whole directory; success when nothing does.
   Status remove(const Place& place);
 
  private:
-  explicit SafeTree(Fd root, std::string path) : root_(std::move(root)), path_(std::move(path)) {}
-  Result<Fd> open_directory(const std::string& path, std::size_t parts_after);
-  Result<Fd> make_directories(const std::vector<std::string>& parts, std::size_t count);
+  explicit SafeTree(OwnedFd root, std::string path)
+      : root_(std::move(root)), path_(std::move(path)) {}
+  Result<OwnedFd> open_directory(const std::string& path, std::size_t parts_after);
+  Result<OwnedFd> make_directories(const std::vector<std::string>& parts, std::size_t count);
   [[nodiscard]] Status check_depth(int fd, std::size_t parts_after) const;
 
-  Fd root_;
+  OwnedFd root_;
   std::string path_;  ///< real path of the root
 };
 

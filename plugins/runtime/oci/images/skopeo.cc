@@ -12,8 +12,8 @@ namespace {
 std::vector<std::string> child_environment(const std::string& home) {
   std::vector<std::string> out{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                                "HOME=" + home, "TMPDIR=" + home, "XDG_RUNTIME_DIR=" + home};
-  constexpr std::array<const char*, 8> kHandedDown{"HTTP_PROXY",  "HTTPS_PROXY",   "NO_PROXY",
-                                                   "http_proxy",  "https_proxy",   "no_proxy",
+  constexpr std::array<const char*, 8> kHandedDown{"HTTP_PROXY",   "HTTPS_PROXY",  "NO_PROXY",
+                                                   "http_proxy",   "https_proxy",  "no_proxy",
                                                    "SSL_CERT_DIR", "SSL_CERT_FILE"};
   for (const char* const name : kHandedDown) {
     if (const char* const value = std::getenv(name); value != nullptr) {
@@ -37,10 +37,10 @@ Result<std::vector<std::string>> Skopeo::arguments(Verb verb, const Target& targ
   const std::string side = verb == Verb::kCopy ? "src-" : "";
   std::string registries;
   SKEP_TRY(write_file("registries.conf", "unqualified-search-registries = []\n", registries));
-  std::vector<std::string> argv{options_.program, "--registries-conf", registries,
-                                "--registries.d", options_.directory,  "--tmpdir",
-                                options_.directory, "--override-os",   options_.os,
-                                "--override-arch", options_.architecture};
+  std::vector<std::string> argv{options_.program,   "--registries-conf",  registries,
+                                "--registries.d",   options_.directory,   "--tmpdir",
+                                options_.directory, "--override-os",      options_.os,
+                                "--override-arch",  options_.architecture};
   if (options_.signature_policy.empty()) {
     argv.emplace_back("--insecure-policy");
   } else {
@@ -49,12 +49,14 @@ Result<std::vector<std::string>> Skopeo::arguments(Verb verb, const Target& targ
   argv.emplace_back(verb == Verb::kCopy ? "copy" : "inspect");
   if (target.endpoint != nullptr) {
     std::string auth;
-    SKEP_TRY(write_file("auth.json",
-                        auth_file(target.endpoint->host,
-                                  target.auth == nullptr ? RegistryAuth{} : *target.auth),
-                        auth));
-    argv.insert(argv.end(), {"--" + side + "tls-verify=" + (target.endpoint->tls == Tls::kVerify ? "true" : "false"),
-                             "--authfile", auth});
+    SKEP_TRY(write_file(
+        "auth.json",
+        auth_file(target.endpoint->host, target.auth == nullptr ? RegistryAuth{} : *target.auth),
+        auth));
+    argv.insert(
+        argv.end(),
+        {"--" + side + "tls-verify=" + (target.endpoint->tls == Tls::kVerify ? "true" : "false"),
+         "--authfile", auth});
     if (!target.endpoint->certs_directory.empty()) {
       argv.insert(argv.end(), {"--" + side + "cert-dir", target.endpoint->certs_directory});
     }
@@ -109,8 +111,9 @@ Result<std::string> Skopeo::config(const Target& target) {
 Status Skopeo::copy_to_layout(const Target& target, const std::string& layout,
                               const std::string& blobs, const Line& on_line) {
   SKEP_TRY_ASSIGN(std::vector<std::string> argv, arguments(Verb::kCopy, target));
-  argv.insert(argv.end(), {"--remove-signatures", "--dest-oci-accept-uncompressed-layers",
-                           "--dest-shared-blob-dir", blobs, target.url, "oci:" + layout + ":image"});
+  argv.insert(argv.end(),
+              {"--remove-signatures", "--dest-oci-accept-uncompressed-layers",
+               "--dest-shared-blob-dir", blobs, target.url, "oci:" + layout + ":image"});
   SKEP_TRY(run(std::move(argv), target, on_line));
   return ok();
 }

@@ -1,7 +1,8 @@
 #pragma once
 
 // The skopeo program as a fetcher of manifests, configurations and layers. One child process per
-// call; credentials go through a file of mode 0600 that lives as long as the object. [worker thread]
+// call; credentials go through a file of mode 0600 that lives as long as the object. [worker
+// thread]
 
 #include <string>
 #include <vector>
@@ -30,7 +31,8 @@ class Skopeo {
 
   using Line = std::function<void(std::string_view)>;
 
-  /// What is asked for: `url` in skopeo's words, `image` as people said it; `endpoint` for registries.
+  /// What is asked for: `url` in skopeo's words, `image` as people said it; `endpoint` for
+  /// registries.
   struct Target {
     std::string url;
     std::string image;
@@ -45,7 +47,8 @@ class Skopeo {
   /// Copies the image into an OCI layout; blobs that lie in `blobs` are not fetched.
   Status copy_to_layout(const Target& target, const std::string& layout, const std::string& blobs,
                         const Line& on_line);
-  /// Copies the image as it is into a "dir:" directory: manifest.json and blobs named by hex digest.
+  /// Copies the image as it is into a "dir:" directory: manifest.json and blobs named by hex
+  /// digest.
   Status copy_to_directory(const Target& target, const std::string& directory, const Line& on_line);
 
  private:

@@ -54,12 +54,12 @@ std::string detail_of(const std::string& message) {
 
 Error unauthenticated(const PullSubject& subject) {
   const std::string registry(subject.registry);
-  return Error{Code::kUnauthenticated,
-               "registry '" + registry + "' refused access to image '" + std::string(subject.image) +
-                   (subject.anonymous ? "' without credentials" : "': wrong user, password or rights") +
-                   ": run 'agentctl login " + registry +
-                   "' and give the service --with-registry-auth",
-               "REGISTRY_UNAUTHORIZED"};
+  return Error{
+      Code::kUnauthenticated,
+      "registry '" + registry + "' refused access to image '" + std::string(subject.image) +
+          (subject.anonymous ? "' without credentials" : "': wrong user, password or rights") +
+          ": run 'agentctl login " + registry + "' and give the service --with-registry-auth",
+      "REGISTRY_UNAUTHORIZED"};
 }
 
 Error tls_failure(const PullSubject& subject, const std::string& detail, bool plain) {
@@ -68,8 +68,8 @@ Error tls_failure(const PullSubject& subject, const std::string& detail, bool pl
                              : "put its CA into " + std::string(subject.certs_directory) + "/" +
                                    registry + "/ca.crt";
   return Error{Code::kFailedPrecondition,
-               "registry '" + registry + "' " + (plain ? "speaks no TLS" : "is not trusted") + " (" +
-                   detail + "): " + advice,
+               "registry '" + registry + "' " + (plain ? "speaks no TLS" : "is not trusted") +
+                   " (" + detail + "): " + advice,
                "REGISTRY_TLS"};
 }
 
@@ -81,9 +81,10 @@ Error explain_skopeo(std::string_view standard_error, const PullSubject& subject
   const std::string detail = detail_of(message);
   const std::string image(subject.image);
   if (holds_any(text, {"no space left on device", "disk quota exceeded"})) {
-    return Error{Code::kResourceExhausted,
-                 "no space left for image '" + image + "': remove images nobody uses, or grow the disk",
-                 "IMAGE_NO_SPACE"};
+    return Error{
+        Code::kResourceExhausted,
+        "no space left for image '" + image + "': remove images nobody uses, or grow the disk",
+        "IMAGE_NO_SPACE"};
   }
   if (holds_any(text, {"unauthorized", "authentication required", "invalid username/password",
                        "access to the resource is denied", "unable to retrieve auth token",
@@ -98,9 +99,10 @@ Error explain_skopeo(std::string_view standard_error, const PullSubject& subject
                        "first record does not look like a tls handshake"})) {
     return tls_failure(subject, "it answered with plain HTTP", true);
   }
-  if (holds_any(text, {"manifest unknown", "name unknown", "repository name not known", "name invalid",
-                       "no such file or directory", "not found in archive", "no descriptor found",
-                       "status 404", "404 (not found)", "file does not exist", "no image found"}) ||
+  if (holds_any(text,
+                {"manifest unknown", "name unknown", "repository name not known", "name invalid",
+                 "no such file or directory", "not found in archive", "no descriptor found",
+                 "status 404", "404 (not found)", "file does not exist", "no image found"}) ||
       (text.find("tag") != std::string::npos && text.find("not found") != std::string::npos)) {
     return Error{Code::kNotFound, "image '" + image + "' does not exist there (" + detail + ")",
                  "IMAGE_NOT_FOUND"};
@@ -111,15 +113,30 @@ Error explain_skopeo(std::string_view standard_error, const PullSubject& subject
     return Error{Code::kInvalidArgument, "'" + image + "' is not a usable image (" + detail + ")",
                  "IMAGE_INVALID"};
   }
-  if (holds_any(text, {"connection refused", "no such host", "i/o timeout", "handshake timeout",
-                       "network is unreachable", "no route to host", "connection reset",
-                       "context deadline exceeded", "server misbehaving", "unexpected eof", ": eof",
-                       "toomanyrequests", "too many requests", "status 429", "status 500",
-                       "status 502", "status 503", "status 504", "broken pipe",
-                       "temporary failure in name resolution", "connection timed out"})) {
+  if (holds_any(text, {"connection refused",
+                       "no such host",
+                       "i/o timeout",
+                       "handshake timeout",
+                       "network is unreachable",
+                       "no route to host",
+                       "connection reset",
+                       "context deadline exceeded",
+                       "server misbehaving",
+                       "unexpected eof",
+                       ": eof",
+                       "toomanyrequests",
+                       "too many requests",
+                       "status 429",
+                       "status 500",
+                       "status 502",
+                       "status 503",
+                       "status 504",
+                       "broken pipe",
+                       "temporary failure in name resolution",
+                       "connection timed out"})) {
     return Error{Code::kUnavailable,
-                 "registry '" + std::string(subject.registry) + "' does not answer for image '" + image +
-                     "' (" + detail + ")",
+                 "registry '" + std::string(subject.registry) + "' does not answer for image '" +
+                     image + "' (" + detail + ")",
                  "REGISTRY_UNAVAILABLE"};
   }
   if (holds_any(text, {"digest did not match", "does not match expected", "digest mismatch",
@@ -127,8 +144,8 @@ Error explain_skopeo(std::string_view standard_error, const PullSubject& subject
     return Error{Code::kDataLoss, "image '" + image + "' arrived damaged (" + detail + ")",
                  "IMAGE_DAMAGED"};
   }
-  return Error{Code::kInternal, "skopeo could not fetch image '" + image + "': " +
-                                    (detail.empty() ? "it said nothing" : detail)};
+  return Error{Code::kInternal, "skopeo could not fetch image '" + image +
+                                    "': " + (detail.empty() ? "it said nothing" : detail)};
 }
 
 }  // namespace skep::oci

@@ -42,9 +42,10 @@ inline std::string read_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-inline Fd memory_file(const std::string& content) {
-  Fd fd(::memfd_create("layer", MFD_CLOEXEC));
-  EXPECT_EQ(::write(fd.get(), content.data(), content.size()), static_cast<ssize_t>(content.size()));
+inline OwnedFd memory_file(const std::string& content) {
+  OwnedFd fd(::memfd_create("layer", MFD_CLOEXEC));
+  EXPECT_EQ(::write(fd.get(), content.data(), content.size()),
+            static_cast<ssize_t>(content.size()));
   return fd;
 }
 
@@ -58,7 +59,8 @@ class LayerTest : public ::testing::Test {
   }
   void TearDown() override {
     EXPECT_EQ(read_file(scratch_.path() + "/outside/victim"), "untouched");
-    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(scratch_.path() + "/outside"), {}), 1);
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(scratch_.path() + "/outside"), {}),
+              1);
     EXPECT_EQ(std::distance(std::filesystem::directory_iterator(scratch_.path()), {}), 2)
         << "nothing appeared beside the layer";
   }
@@ -69,7 +71,7 @@ class LayerTest : public ::testing::Test {
   [[nodiscard]] std::string root() const { return scratch_.path() + "/layer"; }
   [[nodiscard]] std::string at(const std::string& name) const { return root() + "/" + name; }
   Result<UnpackedLayer> unpack(const std::string& bytes) {
-    const Fd fd = memory_file(bytes);
+    const OwnedFd fd = memory_file(bytes);
     return unpack_layer(fd.get(), root(), options_);
   }
   Result<UnpackedLayer> unpack(const Tar& tar) { return unpack(tar.finish()); }

@@ -33,7 +33,6 @@ struct RealEnv {
   PosixDisk disk;
   PosixSubprocess subprocess;
   Env env{clock, random, loop, workers, disk, subprocess};
-
 };
 
 /// Runs a program that must succeed and answers what it printed.
@@ -53,7 +52,7 @@ inline void make_image(std::vector<std::string> arguments) {
 
 /// Binds port 0 to learn a free port; somebody else may take it, then the registry fails to start.
 inline int free_port() {
-  const Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const OwnedFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -64,7 +63,7 @@ inline int free_port() {
 }
 
 inline bool answers(int port) {
-  const Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const OwnedFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -103,8 +102,10 @@ class Registry {
     std::filesystem::create_directories(directory_);
     std::ofstream(directory_ + "/registry.yml")
         << "version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: " << storage()
-        << "}, delete: {enabled: true}}\nhttp:\n  addr: " << host() << "\n" << http_extra << extra;
-    auto child = real.subprocess.start({{"docker-registry", "serve", directory_ + "/registry.yml"}});
+        << "}, delete: {enabled: true}}\nhttp:\n  addr: " << host() << "\n"
+        << http_extra << extra;
+    auto child =
+        real.subprocess.start({{"docker-registry", "serve", directory_ + "/registry.yml"}});
     ASSERT_TRUE(child) << child.error().message;
     child_ = *child;
     for (int tries = 0; tries < 1000 && !answers(port_); ++tries) {
@@ -132,8 +133,11 @@ class StoreTest : public ::testing::Test {
     ASSERT_TRUE(opened) << opened.error().message;
     store_ = *std::move(opened);
   }
-  [[nodiscard]] std::string at(const std::string& name) const { return scratch_.path() + "/" + name; }
-  Result<runtime::v1::Image> pull(const std::string& image, const std::string& auth = "", const std::string& tag = "") {
+  [[nodiscard]] std::string at(const std::string& name) const {
+    return scratch_.path() + "/" + name;
+  }
+  Result<runtime::v1::Image> pull(const std::string& image, const std::string& auth = "",
+                                  const std::string& tag = "") {
     runtime::v1::PullRequest request;
     request.set_image(image);
     request.set_registry_auth(auth);
@@ -141,18 +145,20 @@ class StoreTest : public ::testing::Test {
     lines_.clear();
     return store_->pull(request, [this](std::string_view line) { lines_.emplace_back(line); });
   }
-  runtime::v1::Image must_pull(const std::string& image, const std::string& auth = "", const std::string& tag = "") {
+  runtime::v1::Image must_pull(const std::string& image, const std::string& auth = "",
+                               const std::string& tag = "") {
     auto pulled = pull(image, auth, tag);
     EXPECT_TRUE(pulled) << pulled.error().message;
     return pulled ? *pulled : runtime::v1::Image();
   }
   [[nodiscard]] std::size_t lines_with(const std::string& text) const {
-    return static_cast<std::size_t>(std::count_if(lines_.begin(), lines_.end(), [&](const std::string& line) {
-      return line.find(text) != std::string::npos;
-    }));
+    return static_cast<std::size_t>(std::count_if(
+        lines_.begin(), lines_.end(),
+        [&](const std::string& line) { return line.find(text) != std::string::npos; }));
   }
   [[nodiscard]] std::size_t count_in(const std::string& directory) const {
-    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(at(directory)), {}));
+    return static_cast<std::size_t>(
+        std::distance(std::filesystem::directory_iterator(at(directory)), {}));
   }
   static std::string auth(const std::string& user, const std::string& password) {
     return base64_encode("{\"username\":\"" + user + "\",\"password\":\"" + password + "\"}");

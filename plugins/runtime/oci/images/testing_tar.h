@@ -41,8 +41,12 @@ class Tar {
     return add({name, '5', "", "", mode});
   }
   Tar& file(const std::string& name, const std::string& data) { return add({name, '0', data}); }
-  Tar& symlink(const std::string& name, const std::string& target) { return add({name, '2', "", target}); }
-  Tar& hard_link(const std::string& name, const std::string& target) { return add({name, '1', "", target}); }
+  Tar& symlink(const std::string& name, const std::string& target) {
+    return add({name, '2', "", target});
+  }
+  Tar& hard_link(const std::string& name, const std::string& target) {
+    return add({name, '1', "", target});
+  }
   /// A header that claims another size than its data has.
   Tar& add_raw(const TarEntry& entry, std::uint64_t claimed) {
     std::string header(512, '\0');
@@ -51,7 +55,8 @@ class Tar {
     };
     const auto octal = [&](std::size_t at, std::size_t size, std::uint64_t value) {
       char text[32];
-      std::snprintf(text, sizeof(text), "%0*llo", static_cast<int>(size - 1), static_cast<unsigned long long>(value));
+      std::snprintf(text, sizeof(text), "%0*llo", static_cast<int>(size - 1),
+                    static_cast<unsigned long long>(value));
       put(at, size, text);
     };
     put(0, 100, entry.name);

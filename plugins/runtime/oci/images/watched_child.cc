@@ -19,8 +19,8 @@ namespace {
 constexpr std::size_t kErrorTextMax = 64u << 10;
 
 struct Pipe {
-  Fd read_end;
-  Fd write_end;
+  OwnedFd read_end;
+  OwnedFd write_end;
 };
 
 Result<Pipe> make_pipe() {
@@ -29,11 +29,11 @@ Result<Pipe> make_pipe() {
     return errno_error(errno, "make a pipe");
   }
   ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
-  return Pipe{Fd(ends[0]), Fd(ends[1])};
+  return Pipe{OwnedFd(ends[0]), OwnedFd(ends[1])};
 }
 
 /// Appends what is there to `into`; closes the fd at the end of the stream.
-void drain(Fd& fd, std::string& into) {
+void drain(OwnedFd& fd, std::string& into) {
   std::array<char, 64 * 1024> buffer;
   while (fd) {
     const ssize_t got = ::read(fd.get(), buffer.data(), buffer.size());
@@ -75,14 +75,15 @@ class Watch {
     ProcessSpec spec = spec_;
     spec.fds = {{out.write_end.get(), 1}, {err.write_end.get(), 2}};
     SKEP_TRY_ASSIGN(const Subprocess::Child child, env_.subprocess.start(spec));
-    pidfd_ = Fd(child.pidfd);
+    pidfd_ = OwnedFd(child.pidfd);
     out_ = std::move(out.read_end);
     err_ = std::move(err.read_end);
     return ok();
   }
 
   Status wait(TimePoint until) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - env_.clock.now());
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(until - env_.clock.now());
     if (left.count() <= 0) {
       return give_up(Error{Code::kTimeout,
                            "program '" + spec_.argv[0] + "' did not end in time and was ended"});
@@ -135,9 +136,9 @@ class Watch {
   const ProcessSpec& spec_;
   const ChildOptions& options_;
   const Cancel& cancel_;
-  Fd pidfd_;
-  Fd out_;
-  Fd err_;
+  OwnedFd pidfd_;
+  OwnedFd out_;
+  OwnedFd err_;
   std::size_t told_ = 0;
   ProcessResult result_;
 };

@@ -1,7 +1,7 @@
 #pragma once
 
-// Runs a program to its end, hands its lines on while it runs, and ends it when the caller's work is
-// cancelled. [worker thread]
+// Runs a program to its end, hands its lines on while it runs, and ends it when the caller's work
+// is cancelled. [worker thread]
 
 #include <atomic>
 #include <functional>
@@ -23,7 +23,7 @@ class Cancel {
 
  private:
   std::atomic<bool> set_ = false;
-  Fd event_;
+  OwnedFd event_;
 };
 
 struct ChildOptions {
