@@ -111,7 +111,16 @@ void TaskManager::assign_all(const std::vector<model::v1::Task>& tasks) {
 
 std::vector<std::string> TaskManager::adopt(const std::string& runtime,
                                             const DriverWatch::Containers& listed) {
+  std::set<std::string> known;
+  for (const auto& [id, entry] : entries_) {
+    if (entry.record.planned()) {
+      known.insert(entry.record.container_id());
+    }
+  }
   for (const auto& container : listed) {
+    if (known.contains(container.container_id())) {
+      continue;  // its label could tell nothing new
+    }
     auto from_label = record_from_container(container, config_);
     if (!from_label) {
       if (from_label.error().code == Code::kDataLoss) {

@@ -310,11 +310,29 @@ void ContainerDriver::remove_now(const std::string& id,
 }
 
 void ContainerDriver::list(Reply<runtime::v1::ListResponse> reply) {
-  runtime::v1::ListResponse response;
+  runtime::v1::ListResponse here;
+  std::set<std::string> present;
   for (const Container* container : table_.all()) {
-    *response.add_containers() = to_info(container->record);
+    *here.add_containers() = to_info(container->record);
+    present.insert(container->record.id);
   }
-  reply(response);
+  if (recovered_) {
+    return reply(here);
+  }
+  // A node that lost its records learns from this list what it must name to recover().
+  answer_from_worker<runtime::v1::ListResponse>(
+      [engine = engine_, present = std::move(present),
+       here = std::move(here)]() -> Result<runtime::v1::ListResponse> {
+        runtime::v1::ListResponse response = here;
+        SKEP_TRY_ASSIGN(const std::vector<ContainerRecord> records, engine->stored());
+        for (const ContainerRecord& record : records) {
+          if (!present.contains(record.id)) {
+            *response.add_containers() = to_info(record);
+          }
+        }
+        return response;
+      },
+      std::move(reply));
 }
 
 void ContainerDriver::inspect(const runtime::v1::InspectRequest& request,

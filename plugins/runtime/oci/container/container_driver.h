@@ -99,6 +99,7 @@ class ContainerDriver : public RuntimeDriver {
   Env* env_ = nullptr;
   std::shared_ptr<Engine> engine_;  // shared with work on worker threads that outlives stop()
   ContainerTable table_;
+  bool recovered_ = false;  // until then the table may lack what an earlier life left on disk
   std::unique_ptr<ExitWatch> exits_;
   std::unique_ptr<Sessions> sessions_;
   std::shared_ptr<bool> alive_;  // callbacks hold it weakly; gone once the driver stopped

@@ -75,6 +75,7 @@ void ContainerDriver::recover(const runtime::v1::RecoverRequest& request,
         for (const ContainerRecord& record : found->records) {
           adopt(record);
         }
+        recovered_ = true;
         runtime::v1::RecoverResponse response;
         for (const std::string& id : found->named) {
           if (const Container* container = table_.find(id)) {

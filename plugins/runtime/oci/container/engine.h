@@ -51,6 +51,8 @@ class Engine {
   /// After a restart of agent or machine: what has become of `id`. Cleans what a crash left half
   /// done. kNotFound: there is no usable record; the leftovers are removed.
   Result<ContainerRecord> recover(const std::string& id);
+  /// Every container's record as it is on disk; what has none is left out. Changes nothing.
+  Result<std::vector<ContainerRecord>> stored();
   /// Code, time and OOM from conmon's exit file; nullopt while there is none.
   [[nodiscard]] std::optional<runtime::v1::ExitStatus> read_exit(const std::string& id) const;
   /// True when `pid` is the conmon of `id` (not a later process with its number).

@@ -21,6 +21,17 @@ Result<ContainerRecord> Engine::load(const std::string& id) {
   return decode_record(text);
 }
 
+Result<std::vector<ContainerRecord>> Engine::stored() {
+  SKEP_TRY_ASSIGN(const std::vector<std::string> ids, known_ids());
+  std::vector<ContainerRecord> records;
+  for (const std::string& id : ids) {
+    if (auto record = load(id)) {
+      records.push_back(*std::move(record));
+    }
+  }
+  return records;
+}
+
 Result<ContainerRecord> Engine::recover(const std::string& id) {
   auto record = load(id);
   if (!record) {

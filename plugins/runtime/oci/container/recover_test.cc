@@ -32,6 +32,21 @@ class ROOT_Recover : public ::testing::Test {
   testing::Lab lab;
 };
 
+TEST_F(ROOT_Recover, ListsWhatIsOnDiskBeforeItIsToldWhatToKeep) {
+  const std::string runs = start({"sleep", "600"});
+  lab.crash();
+  ASSERT_TRUE(lab.start());
+  const auto listed = lab.list();
+  ASSERT_TRUE(listed) << listed.error().message;
+  ASSERT_EQ(listed->containers_size(), 1);
+  EXPECT_EQ(listed->containers(0).container_id(), runs);
+  EXPECT_EQ(listed->containers(0).state(), CONTAINER_STATE_RUNNING);
+  ASSERT_TRUE(lab.recover({runs}));
+  EXPECT_EQ(lab.list()->containers_size(), 1);
+  EXPECT_TRUE(lab.remove(runs, true));
+  EXPECT_EQ(lab.leftovers(), std::vector<std::string>());
+}
+
 TEST_F(ROOT_Recover, AdoptsReportsAndCleans) {
   const std::string runs = start({"sleep", "600"});
   const std::string ends = start({"sh", "-c", "sleep 0.3; exit 42"});
