@@ -29,6 +29,10 @@ void bind_driver(rpc::MethodTable& table, ConsensusDriver& driver, Env&) {
     d->deliver(request);
     return v1::DeliverResponse();
   });
+  table.on_sync<methods::PeerGone>([d](const auto& request) -> Result<v1::PeerGoneResponse> {
+    d->peer_gone(request);
+    return v1::PeerGoneResponse();
+  });
 }
 
 }  // namespace skep

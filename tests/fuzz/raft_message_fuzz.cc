@@ -66,11 +66,6 @@ class Member {
         return false;  // Larger than this small log takes.
       }
       raft_->advance(ready);
-      for (const raft::Entry& entry : ready.committed) {
-        if (entry.kind == raft::EntryKind::kConfig) {
-          (void)raft_->apply_config(entry);
-        }
-      }
     }
     return true;
   }

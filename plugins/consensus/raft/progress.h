@@ -44,7 +44,7 @@ struct Progress {
   Index match = 0;  ///< its log surely agrees up to here
   Index next = 1;   ///< send from here
   Index sent_commit = 0;
-  Index pending_snapshot = 0;
+  Index pending_snapshot = 0;  ///< sent, its answer is awaited
   ProgressState state = ProgressState::kProbe;
   bool recent_active = false;
   bool paused = false;  ///< probe: waits for the answer; replicate: everything is in flight

@@ -20,6 +20,7 @@ Raft::Raft(RaftOptions options, LogStorage& storage, const HardState& state, Mem
   ensure(options_.id != kNobody && options_.random != nullptr, "a member has an id and chance");
   ensure(state.commit <= log_.last_index(), "the log holds what was committed");
   log_.commit_to(state.commit);
+  awaits_state_ = applied < log_.applied();
   if (applied > log_.applied()) {
     // The state the caller holds proves that these entries were committed.
     log_.commit_to(applied);
@@ -45,7 +46,7 @@ bool Raft::needs_ticks() const {
 }
 
 bool Raft::can_stand() const {
-  return members_.is_voter(options_.id) && !log_.pending_snapshot();
+  return members_.is_voter(options_.id) && !awaits_state_;
 }
 
 void Raft::use_members(Membership members) {
@@ -153,7 +154,8 @@ void Raft::send(Message message) {
 
 bool Raft::has_ready() const {
   return !messages_.empty() || !messages_after_sync_.empty() || !reads_.empty() ||
-         log_.has_unstable() || log_.has_next_committed() || log_.pending_snapshot() ||
+         log_.has_unstable() || (!awaits_state_ && log_.has_next_committed()) ||
+         log_.pending_snapshot() ||
          reported_soft_ != SoftState{leader_, role_} || reported_hard_ != hard_state();
 }
 
@@ -174,7 +176,9 @@ Ready Raft::ready() {
   }
   ready.must_sync = ready.must_sync || !ready.entries.empty() || log_.pending_snapshot();
   ready.snapshot = log_.pending_snapshot();
-  ready.committed = log_.next_committed(options_.ready_bytes_max);
+  if (!awaits_state_) {
+    ready.committed = log_.next_committed(options_.ready_bytes_max);
+  }
   ready.messages = std::move(messages_);
   messages_.clear();
   if (all_entries) {
@@ -198,16 +202,32 @@ void Raft::advance(const Ready& ready) {
   }
   if (ready.snapshot) {
     log_.stable_snapshot(ready.snapshot->index);
-    log_.set_applied(ready.snapshot->index);
-  }
-  if (!ready.committed.empty()) {
-    log_.set_applied(ready.committed.back().index);
-    reduce_uncommitted(ready.committed);
   }
   for (const Message& message : ready.messages_after_sync) {
     if (message.to == options_.id) {
       SKEP_ASSERT(step(message), "messages to oneself are of types that travel");
     }
+  }
+  apply(ready.committed);
+}
+
+void Raft::apply(const std::vector<Entry>& committed) {
+  for (const Entry& entry : committed) {
+    log_.set_applied(entry.index);
+    if (entry.kind == EntryKind::kConfig) {
+      apply_config(entry);
+    }
+  }
+  if (!committed.empty()) {
+    reduce_uncommitted(committed);
+    maybe_auto_leave();
+  }
+}
+
+void Raft::state_installed() {
+  if (awaits_state_) {
+    awaits_state_ = false;
+    log_.set_applied(std::max(log_.applied(), log_.mark().index));
   }
 }
 

@@ -2,12 +2,16 @@
 
 // The Raft state machine of one member, pure and single-threaded: time (tick), messages (step) and
 // proposals go in, a Ready of things to do comes out. No disk, clock, network or lock inside. The
-// shape and the rules are etcd's; membership changes take effect when they are applied.
+// shape and the rules are etcd's; changes of the members take effect when advance() applies them.
 //
 // One round:  ready = raft.ready();
 //             send ready.messages; write ready.entries and ready.hard_state, sync;
 //             send ready.messages_after_sync; hand on ready.committed; raft.advance(ready);
 // Between ready() and advance() nothing else may be called.
+//
+// A member that lags behind the leader's log gets a snapshot mark. It takes part at once (all below
+// the mark is committed), but neither stands for election nor hands on entries until the state up to
+// the mark was fetched: awaits_state(), state_installed().
 //
 // Throws BrokenInvariant when it finds itself wrong; the member must then stop for good.
 
@@ -53,7 +57,7 @@ struct Ready {
   std::optional<SoftState> soft_state;  ///< when it changed
   std::optional<HardState> hard_state;  ///< when it changed
   std::vector<Entry> entries;           ///< to write
-  std::optional<SnapshotMark> snapshot; ///< the log is replaced by it; its state must be fetched
+  std::optional<SnapshotMark> snapshot; ///< to write: the log is replaced by it
   std::vector<Message> messages;            ///< may leave at once
   std::vector<Message> messages_after_sync; ///< promise what is written here
   std::vector<Entry> committed;
@@ -63,7 +67,8 @@ struct Ready {
 
 class Raft {
  public:
-  /// `applied`: what the caller's state already holds; entries above it are delivered.
+  /// `applied`: what the caller's state already holds; entries above it are handed on. Below the
+  /// snapshot mark it means that the state must be fetched.
   Raft(RaftOptions options, LogStorage& storage, const HardState& state, Membership members,
        Index applied);
 
@@ -79,8 +84,6 @@ class Raft {
   Result<Accepted> propose(std::string data);
   /// kFailedPrecondition CHANGE_UNDER_WAY: one at a time, and not before the term's first commit.
   Result<Accepted> propose_change(const ConfigChange& change);
-  /// The driver applies every committed kConfig entry with this, in order.
-  Status apply_config(const Entry& entry);
   /// Asks for a ReadState with `context` (unique). kUnavailable: no leader known, ask again.
   Status read_index(std::string context);
   /// Starts an election now, if this member may stand.
@@ -88,7 +91,12 @@ class Raft {
   /// kInvalidArgument: no voter of that id. kUnavailable: not the leader.
   Status transfer_leadership(MemberId to);
   void report_unreachable(MemberId id);
-  void report_snapshot(MemberId id, bool installed);
+  /// The connection to the leader closed: forget it, so that its lease no longer binds this member,
+  /// and stand for election soon.
+  void report_leader_gone();
+  [[nodiscard]] bool awaits_state() const { return awaits_state_; }
+  /// The state was fetched; it holds everything up to the mark (or more, which is skipped then).
+  void state_installed();
 
   [[nodiscard]] bool has_ready() const;
   Ready ready();
@@ -116,6 +124,9 @@ class Raft {
   void become_leader();
   void send(Message message);
   void use_members(Membership members);
+  void apply(const std::vector<Entry>& committed);
+  void apply_config(const Entry& entry);
+  void maybe_auto_leave();
   [[nodiscard]] HardState hard_state() const;
   // raft_election.cc
   enum class Campaign : std::uint8_t { kPreVote, kElection, kTransfer };
@@ -135,7 +146,8 @@ class Raft {
   void append_own(std::vector<Entry> entries);
   bool maybe_commit();
   bool maybe_send_append(MemberId to, bool send_if_empty);
-  bool maybe_send_snapshot(MemberId to, Progress& progress);
+  bool send_snapshot(MemberId to, Progress& progress);
+  void step_down_removed();
   void broadcast_append();
   void broadcast_heartbeat(const std::string& context);
   [[nodiscard]] bool quorum_active();
@@ -159,6 +171,7 @@ class Raft {
   MemberId vote_ = kNobody;
   MemberId leader_ = kNobody;
   MemberId transferee_ = kNobody;
+  bool awaits_state_ = false;
   Membership members_;
   Quorum quorum_;
   std::map<MemberId, Progress> progress_;

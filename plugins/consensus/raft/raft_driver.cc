@@ -37,7 +37,7 @@ void RaftDriver::stop() {
     return;
   }
   alive_.reset();
-  for (TimerId* timer : {&tick_timer_, &stall_timer_, &delivery_timer_}) {
+  for (TimerId* timer : {&tick_timer_, &stall_timer_, &delivery_timer_, &fetch_timer_}) {
     env_->loop.cancel_timer(std::exchange(*timer, 0));
   }
   leadership_->stop();
@@ -100,7 +100,7 @@ void RaftDriver::give_up(const Error& error) {
   SKEP_ERROR("raft gives up its role", {"error", error.message});
   failure_ = error;
   stalled_.reset();
-  for (TimerId* timer : {&tick_timer_, &stall_timer_}) {
+  for (TimerId* timer : {&tick_timer_, &stall_timer_, &fetch_timer_}) {
     env_->loop.cancel_timer(std::exchange(*timer, 0));
   }
   for (auto& [index, proposal] : std::exchange(proposals_, {})) {

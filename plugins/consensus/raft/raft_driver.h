@@ -51,6 +51,7 @@ class RaftDriver final : public ConsensusDriver {
   consensus::v1::StatusResponse consensus_status() override;
   void snapshot_available(const consensus::v1::SnapshotAvailableRequest& request) override;
   void deliver(const consensus::v1::DeliverRequest& request) override;
+  void peer_gone(const consensus::v1::PeerGoneRequest& request) override;
 
   [[nodiscard]] const Wal* wal() const { return wal_.get(); }
   [[nodiscard]] const Raft* raft() const { return raft_.get(); }
@@ -81,6 +82,8 @@ class RaftDriver final : public ConsensusDriver {
   void deliver_committed();
   void on_delivered(DeliveryWindow::Ticket ticket, Result<consensus::v1::CommittedResponse> reply);
   void want_snapshot();
+  void fetch_state();
+  void on_fetched(Result<consensus::v1::FetchSnapshotResponse> reply);
   void give_up(const Error& error);
   /// Runs `work`; a broken invariant in it makes the driver give up.
   template <class F>
@@ -118,10 +121,12 @@ class RaftDriver final : public ConsensusDriver {
   std::optional<Ready> stalled_;  ///< waits for disk space; the state machine stands still
   std::optional<Error> failure_;  ///< gave up because of it
   Index snapshot_wanted_at_ = 0;
+  bool fetching_ = false;  ///< the core was asked for the state at the mark
   bool pump_scheduled_ = false;
   TimerId tick_timer_ = 0;
   TimerId stall_timer_ = 0;
   TimerId delivery_timer_ = 0;
+  TimerId fetch_timer_ = 0;
   std::shared_ptr<char> alive_;  ///< callbacks hold it weakly: they may outlive stop()
 };
 

@@ -94,11 +94,16 @@ Status RaftDriver::check_applied(const v1::StartRequest& request) const {
     return damaged("the state holds entry " + std::to_string(applied) + ", the log ends at " +
                    std::to_string(wal_->last_index()) + ": the log was lost or is an old copy");
   }
-  if (applied + 1 < wal_->first_index()) {
+  // Others can give the state again; it was lost between a snapshot's mark and its state.
+  const auto voters = wal_->mark().membership.voters();
+  const bool others = std::any_of(voters.begin(), voters.end(),
+                                  [&](MemberId id) { return id != request.member_id(); });
+  if (applied + 1 < wal_->first_index() && !others) {
     return damaged("the state ends at entry " + std::to_string(applied) + ", the log begins at " +
                    std::to_string(wal_->first_index()) + ": the state was lost or is an old copy");
   }
-  if (request.applied_term() != 0 && applied > 0 && wal_->term(applied) != request.applied_term()) {
+  if (request.applied_term() != 0 && applied > 0 && applied + 1 >= wal_->first_index() &&
+      wal_->term(applied) != request.applied_term()) {
     return damaged("the state holds entry " + std::to_string(applied) + " of term " +
                    std::to_string(request.applied_term()) + ", the log holds another one");
   }
@@ -148,7 +153,7 @@ Status RaftDriver::open_log(const v1::StartRequest& request) {
   SKEP_TRY(check_applied(request));
   SKEP_TRY(bootstrap(request));
   const Index applied = std::max<Index>(wal_->hard_state().commit, request.applied_index());
-  SKEP_TRY_ASSIGN(Membership members, members_at(applied));
+  SKEP_TRY_ASSIGN(Membership members, members_at(std::max(applied, wal_->mark().index)));
   RaftOptions raft_options;
   raft_options.id = request.member_id();
   raft_options.election_ticks = config_.election_ticks;

@@ -66,6 +66,7 @@ void RaftDriver::run_rounds() {
     }
     finish(ready);
   }
+  fetch_state();
   deliver_committed();
 }
 
@@ -92,12 +93,11 @@ void RaftDriver::finish(const Ready& ready) {
   }
   for (const Entry& entry : ready.committed) {
     if (entry.kind == EntryKind::kConfig) {
-      if (auto applied = raft_->apply_config(entry); !applied) {
-        SKEP_WARN("raft: a change of the members was refused", {"index", entry.index},
-                  {"error", applied.error().message});
-      }
       announce_members(entry.index);
     }
+  }
+  if (ready.snapshot) {
+    announce_members(ready.snapshot->index);
   }
   answer_reads(ready);
   if (ready.soft_state) {
@@ -207,6 +207,9 @@ void RaftDriver::arm_tick() {
 }
 
 void RaftDriver::deliver_committed() {
+  if (raft_->awaits_state()) {
+    return;
+  }
   const Index committed = raft_->log().applied();
   while (delivery_.may_send(committed)) {
     const Index to = std::min(committed, delivery_.next() + kBatchEntriesMax - 1);
@@ -264,42 +267,6 @@ void RaftDriver::want_snapshot() {
   request.set_above_index(wal_->mark().index);
   // A hint: it is given again after as many entries, whatever the answer.
   rpc::call<methods::SnapshotWanted>(*core_, "core", request, {}, [](const auto&) {});
-}
-
-void RaftDriver::send_messages(const std::vector<Message>& messages) {
-  for (const Message& message : messages) {
-    if (message.to == member_) {
-      continue;  // advance() takes those.
-    }
-    v1::SendRequest request;
-    request.set_to(message.to);
-    request.set_message(encode_message(message, cluster_));
-    rpc::call<methods::Send>(*core_, "core", request, {},
-                             [this, to = message.to, alive = std::weak_ptr<char>(alive_)](
-                                 const Result<v1::SendResponse>& reply) {
-                               if (!reply && !alive.expired() && raft_ != nullptr && !stalled_) {
-                                 raft_->report_unreachable(to);
-                               }
-                             });
-  }
-}
-
-void RaftDriver::deliver(const v1::DeliverRequest& request) {
-  if (!ready_for_calls()) {
-    return;
-  }
-  auto message = decode_message(request.message(), cluster_);
-  if (!message || message->from != request.from() || message->to != member_) {
-    SKEP_DEBUG("raft: a message was refused", {"from", request.from()},
-               {"error", message ? "it names other members" : message.error().message});
-    return;
-  }
-  guarded([&] {
-    if (auto stepped = raft_->step(*std::move(message)); !stepped) {
-      SKEP_DEBUG("raft: a message was refused", {"error", stepped.error().message});
-    }
-    schedule_pump();
-  });
 }
 
 }  // namespace skep::raft

@@ -68,6 +68,9 @@ void Raft::handle_heartbeat(const Message& message) {
 
 void Raft::handle_snapshot(const Message& message) {
   const SnapshotMark& mark = *message.snapshot;
+  if (mark.membership.find(options_.id) == nullptr && !mark.membership.is_voter(options_.id)) {
+    return;  // Of a time before this member was added.
+  }
   if (mark.index <= log_.committed()) {
     send({.type = MessageType::kAppendReply, .to = message.from, .index = log_.committed()});
     return;
@@ -79,8 +82,19 @@ void Raft::handle_snapshot(const Message& message) {
     return;
   }
   log_.restore(mark);
+  awaits_state_ = true;
   use_members(mark.membership);
   send({.type = MessageType::kAppendReply, .to = message.from, .index = log_.last_index()});
+}
+
+void Raft::report_leader_gone() {
+  if (role_ != Role::kFollower || leader_ == kNobody) {
+    return;
+  }
+  leader_ = kNobody;
+  // At once, but not all in the same tick.
+  const auto spread = static_cast<unsigned>(options_.random(std::max(2U, options_.election_ticks / 4)));
+  election_elapsed_ = std::max(election_elapsed_, election_timeout_ - std::min(election_timeout_, spread + 1));
 }
 
 }  // namespace skep::raft

@@ -76,20 +76,18 @@ Result<Raft::Accepted> Raft::propose_change(const ConfigChange& change) {
   return Accepted{log_.last_index(), term_};
 }
 
-Status Raft::apply_config(const Entry& entry) {
-  SKEP_TRY_ASSIGN(const ConfigChange change, decode_config_change(entry.data));
-  auto after = apply_change(members_, change);
+void Raft::apply_config(const Entry& entry) {
+  const auto change = decode_config_change(entry.data);
+  auto after = change ? apply_change(members_, *change) : Result<Membership>(change.error());
   if (!after) {
-    return std::move(after).error();  // Every member refuses it in the same way.
+    return;  // Every member refuses it in the same way.
   }
   use_members(*std::move(after));
-  const bool member = progress_.contains(options_.id);
-  if (role_ == Role::kLeader && (!member || !members_.is_voter(options_.id))) {
-    become_follower(term_, kNobody);  // Removed or demoted itself.
-    return ok();
-  }
   if (role_ != Role::kLeader) {
-    return ok();
+    return;
+  }
+  if (!members_.is_voter(options_.id)) {
+    return step_down_removed();
   }
   if (transferee_ != kNobody && !quorum_.contains(transferee_)) {
     transferee_ = kNobody;
@@ -97,12 +95,28 @@ Status Raft::apply_config(const Entry& entry) {
   // A smaller quorum may have what is needed already.
   maybe_commit();
   broadcast_append();
-  if (members_.auto_leave && !members_.outgoing.empty()) {
+}
+
+/// This leader was removed or demoted: the best follower need not wait for its silence.
+void Raft::step_down_removed() {
+  broadcast_append();
+  for (const auto& [id, progress] : progress_) {
+    if (id != options_.id && quorum_.contains(id) && progress.match == log_.last_index()) {
+      send({.type = MessageType::kTimeoutNow, .to = id});
+      break;
+    }
+  }
+  become_follower(term_, kNobody);
+}
+
+void Raft::maybe_auto_leave() {
+  // Also a new leader finishes what the old one began, once nothing else can be in its log.
+  if (role_ == Role::kLeader && members_.auto_leave && !members_.outgoing.empty() &&
+      log_.applied() >= pending_config_index_) {
     append_own({Entry{.kind = EntryKind::kConfig, .data = encode_config_change({})}});
     pending_config_index_ = log_.last_index();
     broadcast_append();
   }
-  return ok();
 }
 
 bool Raft::maybe_commit() {
@@ -129,7 +143,7 @@ bool Raft::maybe_send_append(MemberId to, bool send_if_empty) {
   }
   const auto previous_term = log_.term(progress.next - 1);
   if (!previous_term || progress.next < log_.first_index()) {
-    return maybe_send_snapshot(to, progress);
+    return send_snapshot(to, progress);
   }
   std::vector<Entry> entries;
   const bool replicating = progress.state == ProgressState::kReplicate;
@@ -152,12 +166,14 @@ bool Raft::maybe_send_append(MemberId to, bool send_if_empty) {
   return true;
 }
 
-bool Raft::maybe_send_snapshot(MemberId to, Progress& progress) {
+bool Raft::send_snapshot(MemberId to, Progress& progress) {
   if (!progress.recent_active) {
     return false;
   }
-  const SnapshotMark mark = log_.mark();
-  ensure(mark.index > 0, "entries are missing only below a snapshot mark");
+  // Not the mark our own log was compacted at: this one names every member of now, and the state
+  // that is fetched holds at least as much.
+  const SnapshotMark mark{log_.applied(), log_.term(log_.applied()).value_or(0), members_};
+  ensure(mark.term != 0, "what is applied last is in the log or its mark");
   progress.become_snapshot(mark.index);
   send({.type = MessageType::kSnapshot, .to = to, .snapshot = mark});
   return true;
@@ -256,7 +272,7 @@ void Raft::on_append_reply(const Message& message, Progress& to) {
 
 void Raft::on_heartbeat_reply(const Message& message, Progress& to) {
   to.recent_active = true;
-  to.paused = to.state == ProgressState::kReplicate && to.inflights.full(options_.flow);
+  to.paused = false;  // Also with everything in flight: an empty append finds out what was lost.
   if (to.match < log_.last_index() || to.state == ProgressState::kProbe) {
     maybe_send_append(message.from, true);
   }
@@ -316,20 +332,6 @@ void Raft::report_unreachable(MemberId id) {
       found->second.state == ProgressState::kReplicate) {
     found->second.become_probe();
   }
-}
-
-void Raft::report_snapshot(MemberId id, bool installed) {
-  const auto found = progress_.find(id);
-  if (role_ != Role::kLeader || found == progress_.end() ||
-      found->second.state != ProgressState::kSnapshot) {
-    return;
-  }
-  if (!installed) {
-    found->second.pending_snapshot = 0;
-  }
-  found->second.become_probe();
-  // After a success its own answer starts replication; after a failure the next heartbeat does.
-  found->second.paused = true;
 }
 
 Status Raft::transfer_leadership(MemberId to) {

@@ -157,7 +157,7 @@ void RaftLog::stable_snapshot(Index index) {
 }
 
 bool RaftLog::has_next_committed() const {
-  return !snapshot_ && std::min(committed_, offset_ - 1) > applied_;
+  return std::min(committed_, offset_ - 1) > applied_;
 }
 
 std::vector<Entry> RaftLog::next_committed(std::size_t bytes_max) const {

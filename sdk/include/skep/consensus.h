@@ -29,6 +29,8 @@ class ConsensusDriver : public virtual Driver {
   virtual consensus::v1::StatusResponse consensus_status() = 0;
   virtual void snapshot_available(const consensus::v1::SnapshotAvailableRequest& request) = 0;
   virtual void deliver(const consensus::v1::DeliverRequest& request) = 0;
+  /// A hint; a driver that needs none ignores it.
+  virtual void peer_gone(const consensus::v1::PeerGoneRequest& request) { (void)request; }
 };
 
 void bind_driver(rpc::MethodTable& table, ConsensusDriver& driver, Env& env);
