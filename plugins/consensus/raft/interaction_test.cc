@@ -194,7 +194,7 @@ class Cluster {
   }
   void compact(MemberId id, Index index) {
     Node& node = nodes_.at(id);
-    EXPECT_TRUE(node.wal->set_mark({index, *node.wal->term(index), node.raft->members()}));
+    EXPECT_TRUE(node.wal->set_mark({index, *node.wal->term(index), node.raft->members(), false}));
   }
 
   void note(MemberId id, const std::string& text) {

@@ -44,7 +44,7 @@ Status get_snapshot(const wire::WireSnapshot& in, Message& message) {
       in.learners_next_size() > kMembersMax) {
     return malformed("snapshot");
   }
-  SnapshotMark mark{.index = in.index(), .term = in.term(), .membership = {}};
+  SnapshotMark mark{.index = in.index(), .term = in.term(), .membership = {}, .fetched = false};
   for (const auto& member : in.members()) {
     mark.membership.members.push_back(get_member(member));
   }

@@ -44,6 +44,7 @@ void Progress::become_snapshot(Index snapshot_index) {
   paused = false;
   inflights.clear();
   pending_snapshot = snapshot_index;
+  snapshot_age = 0;
   next = snapshot_index + 1;
   sent_commit = snapshot_index;
 }

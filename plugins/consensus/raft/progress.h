@@ -45,6 +45,7 @@ struct Progress {
   Index next = 1;   ///< send from here
   Index sent_commit = 0;
   Index pending_snapshot = 0;  ///< sent, its answer is awaited
+  unsigned snapshot_age = 0;  ///< heartbeats since
   ProgressState state = ProgressState::kProbe;
   bool recent_active = false;
   bool paused = false;  ///< probe: waits for the answer; replicate: everything is in flight

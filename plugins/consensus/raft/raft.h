@@ -143,6 +143,7 @@ class Raft {
   void on_append_reply(const Message& message, Progress& to);
   void on_heartbeat_reply(const Message& message, Progress& to);
   void tick_leader();
+  void give_up_lost_snapshots();
   void append_own(std::vector<Entry> entries);
   bool maybe_commit();
   bool maybe_send_append(MemberId to, bool send_if_empty);

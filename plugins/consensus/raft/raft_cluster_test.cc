@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "plugins/consensus/raft/raft_driver.h"
+#include "plugins/consensus/raft/testing/show.h"
 #include "skep/log.h"
 #include "skep/testing/manual_env.h"
 
@@ -57,6 +58,7 @@ class Manager final : public rpc::Caller {
   Result<rpc::Body> answer(const std::string& method, const rpc::Body& body);
   void send(const v1::SendRequest& request);
   plugin::v1::StartRequest start_;
+  TimePoint calls_done_{};
   std::unique_ptr<Env> env_;
 };
 
@@ -106,6 +108,7 @@ class World {
   void change_members();
   void write_some();
   bool healed();
+  [[nodiscard]] std::string describe() const;
   Manager* leader();
   MemberId next_id_ = 1;
   std::uint64_t writes_ = 0;
@@ -164,8 +167,10 @@ void Manager::sync_state() {
 
 rpc::CallId Manager::call(std::string, std::string_view method, rpc::Body body, rpc::CallOptions,
                           rpc::OnReply on_reply) {
-  const Duration delay{static_cast<std::int64_t>(world.random.below(300'000))};
-  world.loop.run_after(delay, [this, method = std::string(method), body = std::move(body),
+  // In order, as the bus keeps it.
+  calls_done_ = std::max(calls_done_, world.loop.now()) +
+                Duration{static_cast<std::int64_t>(world.random.below(100'000))};
+  world.loop.run_after(calls_done_ - world.loop.now(), [this, method = std::string(method), body = std::move(body),
                                on_reply = std::move(on_reply), of = incarnation] {
     if (of == incarnation) {
       on_reply(answer(method, body));
@@ -359,6 +364,19 @@ bool World::healed() {
   return at->state.size() == history.size() && at->driver->raft()->members().outgoing.empty();
 }
 
+std::string World::describe() const {
+  std::string text = "history " + std::to_string(history.size()) + "\n";
+  for (const auto& [id, manager] : managers) {
+    const auto status = manager->driver->consensus_status();
+    text += std::to_string(id) + ": term " + std::to_string(status.term()) + " leader " +
+            std::to_string(status.leader()) + " commit " + std::to_string(status.commit_index()) +
+            " last " + std::to_string(status.last_index()) + " state " +
+            std::to_string(manager->state.size()) + " " + show(manager->driver->raft()->members()) +
+            (manager->driver->raft()->awaits_state() ? " awaits state " : " ") + status.error() + "\n";
+  }
+  return text;
+}
+
 void World::run() {
   for (; next_id_ <= 3; ++next_id_) {
     managers[next_id_] = std::make_unique<Manager>(*this, next_id_);
@@ -388,7 +406,7 @@ void World::run() {
   }
   loop.advance(5s);
   write_some();
-  EXPECT_TRUE(loop.run_until([this] { return healed(); }, 60s)) << "seed " << seed << ": not healed";
+  EXPECT_TRUE(loop.run_until([this] { return healed(); }, 60s)) << "seed " << seed << ": not healed\n" << describe();
   // Every write that any manager saw committed is in every state.
   for (const auto& [data, index] : acknowledged) {
     ASSERT_EQ(leader() == nullptr ? data : leader()->state[index - 1].data(), data) << "seed " << seed;
@@ -435,10 +453,12 @@ TEST(RaftCluster, KeepsItsPromisesUnderFaults) {
               static_cast<unsigned long long>(total.changes), static_cast<unsigned long long>(total.transfers),
               static_cast<unsigned long long>(total.acknowledged), static_cast<unsigned long long>(total.messages),
               static_cast<unsigned long long>(total.lost));
-  EXPECT_GT(total.acknowledged, count * 10);
-  EXPECT_GT(total.crashes, count);
-  EXPECT_GT(total.fetches, 0U);
-  EXPECT_GT(total.changes, 0U);
+  if (count >= 20) {
+    EXPECT_GT(total.acknowledged, count * 10);
+    EXPECT_GT(total.crashes, count);
+    EXPECT_GT(total.fetches, 0U);
+    EXPECT_GT(total.changes, 0U);
+  }
 }
 
 }  // namespace

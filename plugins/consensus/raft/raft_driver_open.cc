@@ -90,6 +90,9 @@ void RaftDriver::open(const v1::StartRequest& request, Reply<v1::StartResponse> 
 
 Status RaftDriver::check_applied(const v1::StartRequest& request) const {
   const Index applied = request.applied_index();
+  if (applied > wal_->last_index() && wal_->mark().fetched) {
+    return ok();  // The state came from another member that was ahead; the entries follow.
+  }
   if (applied > wal_->last_index()) {
     return damaged("the state holds entry " + std::to_string(applied) + ", the log ends at " +
                    std::to_string(wal_->last_index()) + ": the log was lost or is an old copy");
@@ -152,7 +155,12 @@ Status RaftDriver::open_log(const v1::StartRequest& request) {
   SKEP_TRY_ASSIGN(wal_, Wal::open(env_->disk, std::move(options)));
   SKEP_TRY(check_applied(request));
   SKEP_TRY(bootstrap(request));
-  const Index applied = std::max<Index>(wal_->hard_state().commit, request.applied_index());
+  // A state that ends below the log must be fetched, whatever else is known to be committed.
+  const bool state_missing = request.applied_index() + 1 < wal_->first_index();
+  const Index applied =
+      state_missing ? request.applied_index()
+                    : std::max<Index>(wal_->hard_state().commit,
+                                      std::min(request.applied_index(), wal_->last_index()));
   SKEP_TRY_ASSIGN(Membership members, members_at(std::max(applied, wal_->mark().index)));
   RaftOptions raft_options;
   raft_options.id = request.member_id();
@@ -207,7 +215,7 @@ void RaftDriver::snapshot_available(const v1::SnapshotAvailableRequest& request)
       return;
     }
     auto members = members_at(index);
-    const Status marked = members ? wal_->set_mark({index, *term, *std::move(members)})
+    const Status marked = members ? wal_->set_mark({index, *term, *std::move(members), false})
                                   : Status(std::move(members).error());
     if (marked) {
       SKEP_DEBUG("raft log compacted", {"first", wal_->first_index()},

@@ -98,8 +98,8 @@ void RaftDriver::on_fetched(Result<v1::FetchSnapshotResponse> reply) {
   if (failure_) {
     return;
   }
-  // Another mark may have come meanwhile.
-  if (reply && reply->applied_index() >= wal_->mark().index && !stalled_) {
+  // Another mark may have come meanwhile, perhaps not written yet.
+  if (reply && reply->applied_index() >= raft_->log().mark().index && !stalled_) {
     env_->loop.cancel_timer(std::exchange(delivery_timer_, 0));
     delivery_.restart(reply->applied_index());
     raft_->state_installed();

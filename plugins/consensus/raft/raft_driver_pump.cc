@@ -72,7 +72,9 @@ void RaftDriver::run_rounds() {
 
 Status RaftDriver::persist(const Ready& ready) {
   if (ready.snapshot) {
-    SKEP_TRY(wal_->set_mark(*ready.snapshot));
+    SnapshotMark mark = *ready.snapshot;
+    mark.fetched = true;
+    SKEP_TRY(wal_->set_mark(mark));
   }
   if (ready.hard_state) {
     newest_state_ = *ready.hard_state;

@@ -172,7 +172,7 @@ bool Raft::send_snapshot(MemberId to, Progress& progress) {
   }
   // Not the mark our own log was compacted at: this one names every member of now, and the state
   // that is fetched holds at least as much.
-  const SnapshotMark mark{log_.applied(), log_.term(log_.applied()).value_or(0), members_};
+  const SnapshotMark mark{log_.applied(), log_.term(log_.applied()).value_or(0), members_, false};
   ensure(mark.term != 0, "what is applied last is in the log or its mark");
   progress.become_snapshot(mark.index);
   send({.type = MessageType::kSnapshot, .to = to, .snapshot = mark});
@@ -210,6 +210,17 @@ bool Raft::quorum_active() {
   return quorum_.vote_result(active) == VoteResult::kWon;
 }
 
+/// The mark or its answer was lost, or the follower started again: probe it anew.
+void Raft::give_up_lost_snapshots() {
+  for (auto& [id, progress] : progress_) {
+    if (progress.state == ProgressState::kSnapshot &&
+        ++progress.snapshot_age * options_.heartbeat_ticks >= options_.election_ticks) {
+      progress.pending_snapshot = 0;
+      progress.become_probe();
+    }
+  }
+}
+
 void Raft::tick_leader() {
   ++heartbeat_elapsed_;
   ++election_elapsed_;
@@ -223,6 +234,7 @@ void Raft::tick_leader() {
   }
   if (heartbeat_elapsed_ >= options_.heartbeat_ticks) {
     heartbeat_elapsed_ = 0;
+    give_up_lost_snapshots();
     broadcast_heartbeat(barriers_.last_context());
   }
 }

@@ -92,6 +92,8 @@ struct SnapshotMark {
   Index index = 0;
   Term term = 0;
   Membership membership;  ///< as of `index`
+  /// The state is fetched from another member, and may be ahead of the log for a while.
+  bool fetched = false;
 
   bool operator==(const SnapshotMark&) const = default;
 };

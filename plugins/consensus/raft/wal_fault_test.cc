@@ -97,7 +97,7 @@ class Script {
   Status compact(Wal& wal, Model& model) {
     const Index index = wal.first_index() + (wal.last_index() - wal.first_index()) / 2;
     model.attempted_mark = index;
-    SKEP_TRY(wal.set_mark({index, *wal.term(index), {{{7, "n", "a", false}}, {}, {}, false}}));
+    SKEP_TRY(wal.set_mark({index, *wal.term(index), {{{7, "n", "a", false}}, {}, {}, false}, false}));
     model.marked = index;
     return ok();
   }

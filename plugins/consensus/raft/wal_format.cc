@@ -274,6 +274,7 @@ std::string encode_mark(const SnapshotMark& mark) {
   ByteWriter out;
   out.u64(mark.index);
   out.u64(mark.term);
+  out.u8(mark.fetched ? 1 : 0);
   out.raw(encode_membership(mark.membership));
   return out.take();
 }
@@ -283,6 +284,7 @@ Result<SnapshotMark> decode_mark(std::string_view payload) {
   SnapshotMark mark;
   mark.index = in.u64();
   mark.term = in.u64();
+  mark.fetched = in.u8() != 0;
   if (!in.good()) {
     return malformed("snapshot mark record");
   }

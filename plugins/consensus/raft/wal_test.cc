@@ -90,7 +90,7 @@ TEST(Wal, AMarkDropsOldSegmentsAndWhatIsBelowIt) {
     must(wal->sync());
   }
   const auto before = wal->segment_count();
-  const SnapshotMark mark{80, 1, {{{7, "n", "a", false}}, {}, {}}};
+  const SnapshotMark mark{80, 1, {{{7, "n", "a", false}}, {}, {}, false}, false};
   must(wal->set_mark(mark));
   EXPECT_LT(wal->segment_count(), before);
   EXPECT_EQ(wal->first_index(), 81U);
@@ -117,7 +117,7 @@ TEST(Wal, ATruncationIntoDroppedSegmentsReplays) {
                                entry(first_replaced + 2, 2, "z")},
                    HardState{2, 0, 0}));
   must(wal->sync());
-  must(wal->set_mark({first_replaced + 1, 2, {}}));
+  must(wal->set_mark({first_replaced + 1, 2, {}, false}));
   EXPECT_EQ(wal->segment_count(), 1U);
   wal = must_open(disk);
   ASSERT_NE(wal, nullptr);
@@ -128,7 +128,7 @@ TEST(Wal, ASnapshotThatIsNotOfThisHistoryReplacesTheLog) {
   MemoryDisk disk;
   auto wal = must_open(disk);
   must(wal->append(std::vector{entry(1, 1, "a"), entry(2, 1, "b")}, HardState{1, 7, 1}));
-  must(wal->set_mark({10, 3, {{{7, "n", "a", false}}, {}, {}, false}}));
+  must(wal->set_mark({10, 3, {{{7, "n", "a", false}}, {}, {}, false}, false}));
   EXPECT_EQ(wal->last_index(), 10U);
   must(wal->append(std::vector{entry(11, 3, "c")}, HardState{3, 0, 10}));
   must(wal->sync());
