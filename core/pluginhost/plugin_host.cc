@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "core/bus/trace.h"
 #include "core/model/suggest.h"
 #include "skep/log.h"
 
@@ -77,6 +78,7 @@ std::string PluginHost::start_request(const Plugin& plugin) {
 
 Status PluginHost::start(bus::Bus& bus) {
   bus_ = &bus;
+  bus::serve_trace(bus, env_.loop, env_.clock);
   SKEP_TRY(env_.disk.make_directories(options_.state_dir + "/plugins", 0700));
   SKEP_TRY(env_.disk.make_directories(options_.run_dir + "/plugins", 0700));
   for (CatalogEntry& entry : read_catalog(options_.catalog)) {

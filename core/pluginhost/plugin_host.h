@@ -99,8 +99,6 @@ class PluginHost {
   void fail(Plugin& plugin, const std::string& why);
   Status set_enabled(const std::string& id, bool enabled);
   Result<std::vector<plugin::v1::PluginLogLine>> read_logs(const std::string& id, std::uint32_t tail) const;
-  void serve_trace(const plugin::v1::TraceRequest& request,
-                   rpc::TypedServerStream<plugin::v1::methods::Trace> stream);
   void serve_logs(const plugin::v1::PluginLogsRequest& request,
                   rpc::TypedServerStream<plugin::v1::methods::PluginLogs> stream);
   void add_log(Plugin& plugin, LogLevel level, std::string text);

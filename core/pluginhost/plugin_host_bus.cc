@@ -191,7 +191,6 @@ void PluginHost::register_methods(rpc::MethodTable& table) {
         return plugin::v1::SetPluginEnabledResponse{};
       });
   table.on_stream<PluginLogs>([this](const auto& request, auto stream) { serve_logs(request, stream); });
-  table.on_stream<Trace>([this](const auto& request, auto stream) { serve_trace(request, stream); });
 }
 
 Result<std::vector<plugin::v1::PluginLogLine>> PluginHost::read_logs(const std::string& id,
@@ -230,30 +229,6 @@ void PluginHost::serve_logs(const plugin::v1::PluginLogsRequest& request,
     }
   }
   stream.finish(ok());
-}
-
-void PluginHost::serve_trace(const plugin::v1::TraceRequest& request,
-                             rpc::TypedServerStream<plugin::v1::methods::Trace> stream) {
-  const std::string filter = request.filter();
-  auto raw = stream.raw();
-  const std::uint64_t tap = bus_->add_tap([this, filter, raw](const bus::TraceFrame& frame) {
-    const bool tracing = frame.header.method().find("plugin/1/trace") != std::string::npos;
-    const bool wanted = filter.empty() || frame.header.method().find(filter) != std::string::npos ||
-                        frame.header.target().find(filter) != std::string::npos ||
-                        frame.participant.find(filter) != std::string::npos;
-    if (tracing || !wanted) {
-      return;
-    }
-    plugin::v1::TraceLine line;
-    line.set_at(env_.clock.wall_now());
-    line.set_direction(frame.incoming ? "in" : "out");
-    line.set_participant(frame.participant);
-    line.set_header(frame.header.SerializeAsString());
-    line.set_body(std::string(frame.body.substr(0, 16 * 1024)));
-    // A watcher that falls behind misses lines; the bus waits for nobody.
-    (void)raw->send(line.SerializeAsString()).has_value();
-  });
-  raw->set_handlers([](std::string) {}, [] {}, [this, tap] { bus_->remove_tap(tap); }, [] {});
 }
 
 }  // namespace skep::host
