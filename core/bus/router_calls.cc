@@ -190,7 +190,7 @@ void Router::on_caller_frame(PeerId from, v1::Header header, std::string body, E
   const std::uint64_t key = made->second;
   Call& call = calls_.at(key);
   header.set_correlation(key);
-  header.set_source(caller.name);
+  header.clear_source();
   header.clear_principal();
   if (call.forwarded) {
     return emit(call.callee, std::move(header), std::move(body), effects, call.method);
@@ -222,7 +222,7 @@ void Router::on_callee_frame(PeerId from, v1::Header header, std::string body, E
   }
   const Call& call = it->second;
   header.set_correlation(call.caller_id);
-  header.set_source(name_of(from));
+  header.clear_source();
   header.clear_principal();
   emit(call.caller, std::move(header), std::move(body), effects, call.method);
 }

@@ -2,6 +2,9 @@
 
 #include <unistd.h>
 
+#include <atomic>
+#include <thread>
+
 #include "bus_fixture.h"
 #include "core/bus/trace.h"
 #include "core/bus/unix_socket.h"
@@ -239,6 +242,64 @@ TEST_F(BusTest, CarriesManyCallsBothWaysAtOnce) {
   }
   ASSERT_TRUE(run_until([&] { return answered + failed == 3600; })) << answered;
   EXPECT_EQ(failed, 0) << last_error;
+}
+
+TEST_F(BusTest, PluginOnItsOwnThreadSendsFromAnyThread) {
+  start(options());
+  std::atomic<int> events_heard{0};
+  bus->table().on_sync<volume::v1::methods::Get>([&](const auto&) -> Result<volume::v1::GetResponse> {
+    ++events_heard;
+    return volume::v1::GetResponse();
+  });
+  base::AsioLoop plugin_loop;
+  std::unique_ptr<Plugin> plugin;
+  std::atomic<bool> ready{false};
+  std::thread thread([&] {
+    plugin = std::make_unique<Plugin>(plugin_loop, bus->context(), bus->inproc_endpoint());
+    EXPECT_TRUE(plugin->link.start());
+    ready = true;
+    plugin_loop.run();
+    plugin.reset();
+  });
+  ASSERT_TRUE(run_until([&] { return ready && plugin->link.welcome(); }));
+  // Raw requests from a thread that is not the plugin's loop, as a driver's worker might log.
+  constexpr int kFromOutside = 200;
+  std::thread outside([&] {
+    for (std::uint64_t i = 1; i <= kFromOutside; ++i) {
+      v1::Header header;
+      header.set_protocol(1);
+      header.set_type(v1::REQUEST);
+      header.set_correlation(1'000'000 + i);
+      header.set_target("core");
+      header.set_method(std::string(volume::v1::methods::Get::kName));
+      EXPECT_TRUE(plugin->link.send(header.SerializeAsString(), {}));
+    }
+  });
+  int answered = 0;
+  for (int i = 0; i < 500; ++i) {
+    bus->caller().call("volume/local", volume::v1::methods::Get::kName, {}, {}, [&](const auto& reply) {
+      EXPECT_TRUE(reply.has_value());
+      ++answered;
+    });
+  }
+  EXPECT_TRUE(run_until([&] { return answered == 500 && events_heard == kFromOutside; }));
+  outside.join();
+  plugin_loop.stop();
+  thread.join();
+  EXPECT_TRUE(run_until([&] { return events.size() == 2; })) << "BYE";
+}
+
+TEST_F(BusTest, DestructorCallsNobody) {
+  start(options());
+  bus->table().on<volume::v1::methods::Get>([](const auto&, const auto&, auto reply) {
+    static std::vector<rpc::Reply<volume::v1::GetResponse>> held;
+    held.push_back(std::move(reply));
+  });
+  bool called = false;
+  bus->caller().call("core", volume::v1::methods::Get::kName, {}, {}, [&](const auto&) { called = true; });
+  loop.run_once(std::chrono::milliseconds(10));
+  bus.reset();
+  EXPECT_FALSE(called);
 }
 
 TEST_F(BusTest, TracesCallsAsAStream) {
