@@ -1,0 +1,92 @@
+"""What a service asks for, its containers get: mounts, limits, places; and errors say what to do."""
+from lab import SkepTest, eventually, main, run
+
+
+class Mounts(SkepTest):
+    def test_volume_bind_and_tmpfs_hold_what_they_should_and_the_volume_outlives_the_service(self):
+        agent = self.swarm()
+        self.web_image(agent)
+        source = f"{self.directory}/shared"
+        run("mkdir", source)
+        with open(f"{source}/note", "w", encoding="utf-8") as file:
+            file.write("from outside")
+        agent.ctl("service", "create", "--name", "m", "--no-healthcheck", "-d",
+                  "--mount", "type=volume,src=data,dst=/data",
+                  "--mount", f"type=bind,src={source},dst=/shared,ro",
+                  "--mount", "type=tmpfs,dst=/scratch,tmpfs-size=1m",
+                  "--entrypoint", "/bin/sh", "web:1", "-c",
+                  "echo kept > /data/file; cat /shared/note > /data/copy; touch /shared/x 2> /data/refused;"
+                  " grep ' /scratch ' /proc/mounts > /data/scratch; exec sleep 1000")
+        agent.wait_running("m", 1)
+        container = next(iter(agent.containers()))
+        eventually("the task wrote", lambda: "tmpfs" in agent.out("container", "exec", container, "cat", "/data/scratch"))
+        self.assertEqual(agent.out("container", "exec", container, "cat", "/data/copy"), "from outside")
+        self.assertIn("Read-only", agent.out("container", "exec", container, "cat", "/data/refused"))
+        self.assertIn("size=1024k", agent.out("container", "exec", container, "cat", "/data/scratch"))
+        self.assertNotEqual(agent.ctl("volume", "rm", "data", check=False).returncode, 0, "it is in use")
+        agent.ctl("service", "rm", "m")
+        eventually("the container is gone", lambda: not agent.containers())
+        path = agent.out("volume", "inspect", "--format", "{{.Mountpoint}}", "data")
+        with open(f"{path}/file", encoding="utf-8") as file:
+            self.assertEqual(file.read(), "kept\n")
+        eventually("the volume can be removed", lambda: agent.ctl("volume", "rm", "data", check=False).returncode == 0)
+
+    def test_a_missing_bind_source_rejects_the_task_and_names_the_path(self):
+        agent = self.swarm()
+        self.web_image(agent)
+        agent.ctl("service", "create", "--name", "b", "-d", "--restart-condition", "none",
+                  "--mount", "type=bind,src=/no/such/path,dst=/x", "web:1")
+        rejected = eventually("it is rejected", lambda: [
+            t for t in agent.tasks("b", all_states=True) if t["state"] == "rejected"])
+        self.assertIn("/no/such/path", rejected[0]["error"])
+
+
+class Limits(SkepTest):
+    def shell(self, agent, name, script, *flags):
+        agent.ctl("service", "create", "--name", name, "--no-healthcheck", "-d", "--restart-condition", "none",
+                  *flags, "--entrypoint", "/bin/sh", "web:1", "-c", script)
+
+    def test_memory_cpu_and_pids_limits_hold_and_an_oom_kill_is_told(self):
+        agent = self.swarm()
+        self.web_image(agent)
+        self.shell(agent, "oom", "x=a; while :; do x=$x$x; done", "--limit-memory", "16m")
+        task = eventually("the task fails", lambda: [
+            t for t in agent.tasks("oom", all_states=True) if t["state"] == "failed"])[0]
+        self.assertIn("memory", task["error"].lower())
+        self.shell(agent, "limits", "exec sleep 1000", "--limit-cpu", "0.5", "--limit-pids", "16",
+                   "--limit-memory", "64m")
+        agent.wait_running("limits", 1)
+        container = next(iter(agent.containers()))
+        forks = agent.ctl("container", "exec", container, "sh", "-c",
+                          "i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done; echo all", check=False)
+        self.assertNotIn("all", forks.stdout, "40 processes do not fit a limit of 16")
+        usage = agent.out("container", "exec", container, "sh", "-c",
+                          "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu/cpu.cfs_period_us"
+                          " 2>/dev/null || cat /sys/fs/cgroup/cpu.max").split()
+        self.assertEqual(int(usage[0]) * 2, int(usage[1]), usage)
+
+
+class Placement(SkepTest):
+    def pending(self, agent, name):
+        return eventually("the task waits and says why", lambda: [
+            t for t in agent.tasks(name) if t["state"] == "pending" and "no suitable node" in t["error"]])[0]["error"]
+
+    def test_what_cannot_be_placed_waits_with_the_reason_and_starts_when_it_can(self):
+        agent = self.swarm()
+        self.web_image(agent)
+        base = ("service", "create", "-d", "--no-healthcheck")
+        agent.ctl(*base, "--name", "big", "--reserve-memory", "900g", "web:1")
+        self.assertIn("insufficient resources", self.pending(agent, "big"))
+        agent.ctl(*base, "--name", "zone", "--constraint", "node.labels.zone==east", "web:1")
+        self.assertIn("node.labels.zone", self.pending(agent, "zone"))
+        agent.ctl(*base, "--name", "port1", "--publish", "mode=host,target=80,published=18080", "web:1")
+        agent.wait_running("port1", 1)
+        agent.ctl(*base, "--name", "port2", "--publish", "mode=host,target=80,published=18080", "web:1")
+        self.assertIn("host-mode port", self.pending(agent, "port2"))
+        node = agent.out("node", "ls", "-q")
+        agent.ctl("node", "update", "--label-add", "zone=east", node)
+        agent.wait_running("zone", 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""What the integration tests share: agents with roots of their own, images, waiting, cleaning up.
+
+Every test runs real agents with real containers and ends with a check that nothing is left: no
+process, mount, interface or packet rule of its own. Standard library only.
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("SKEP_BUILD_DIR") or os.path.join(REPO, "build", "dev")
+BIN = os.path.join(BUILD, "bin")
+
+
+def run(*argv, timeout=60, check=True, env=None, stdin=None):
+    """A finished program; its output in the error when it failed and must not."""
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL if stdin is None else None, input=stdin,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=timeout, env=env)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done
+
+
+def eventually(what, condition, seconds=30):
+    """The first true value of condition(); fails with `what` and the last value or error."""
+    deadline = time.monotonic() + seconds
+    last = None
+    while time.monotonic() < deadline:
+        try:
+            last = condition()
+            if last:
+                return last
+        except AssertionError as error:
+            last = error
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds} s: {what}; last: {last}")
+
+
+class Agent:
+    """One agentd on a root of its own. `config` is the text of its agentd.toml."""
+
+    def __init__(self, root, config=""):
+        self.root = root
+        self.process = None
+        os.makedirs(f"{root}/etc/skep", exist_ok=True)
+        with open(f"{root}/etc/skep/agentd.toml", "w", encoding="utf-8") as file:
+            file.write(config)
+
+    def start(self, wait=True):
+        log = open(f"{self.root}/agentd.log", "ab")
+        self.process = subprocess.Popen([f"{BIN}/agentd", "--root", self.root], stdin=subprocess.DEVNULL,
+                                        stdout=log, stderr=log, start_new_session=True)
+        log.close()
+        if wait:
+            eventually("the agent answers", lambda: self.ctl("info", check=False).returncode == 0)
+        return self
+
+    def ctl(self, *args, check=True, timeout=60, env=None, stdin=None):
+        environment = dict(os.environ, SKEP_ROOT=self.root, HOME=self.root, **(env or {}))
+        return run(f"{BIN}/agentctl", *args, check=check, timeout=timeout, env=environment, stdin=stdin)
+
+    def out(self, *args, **options):
+        return self.ctl(*args, **options).stdout.strip()
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def log(self):
+        with open(f"{self.root}/agentd.log", encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    # ---- what services look like ----
+    def tasks(self, service, all_states=False):
+        """[{id, name, state, desired, error, ports, container}] of a service, newest first per slot."""
+        args = ["service", "ps", service, "--no-trunc", "--format", "json"]
+        rows = [json.loads(line) for line in self.out(*args).splitlines() if line]
+        tasks = [{"id": row["ID"], "name": row["Name"].strip().removeprefix("\\_ ").strip(),
+                  "state": row["CurrentState"].split()[0].lower(),
+                  "desired": row["DesiredState"].lower(), "error": row["Error"], "ports": row["Ports"]}
+                 for row in rows]
+        return tasks if all_states else [t for t in tasks if t["desired"] in ("running", "ready")]
+
+    def running(self, service):
+        return [t for t in self.tasks(service) if t["state"] == "running"]
+
+    def wait_running(self, service, count, seconds=60):
+        return eventually(f"{service} has {count} running tasks",
+                          lambda: len(self.running(service)) == count and self.running(service), seconds)
+
+    def host_ports(self, service):
+        out = []
+        for task in self.running(service):
+            out += [int(part.split(":")[1].split("->")[0]) for part in task["ports"].split(",") if "->" in part]
+        return out
+
+    def containers(self):
+        """{container id: pid} of running containers."""
+        out = {}
+        for container in self.out("container", "ls", "-q", "--no-trunc").split():
+            pid = self.out("container", "inspect", "--format", "{{.State.Pid}}", container)
+            out[container] = int(pid)
+        return out
+
+
+class SkepTest(unittest.TestCase):
+    """Gives temporary roots, and sees to it that nothing is left."""
+
+    def setUp(self):
+        if os.geteuid() != 0:
+            raise AssertionError("integration tests need root: containers, namespaces and mounts")
+        self.directory = tempfile.mkdtemp(prefix="skep-")
+        self.agents = []
+        self.processes = []
+
+    def agent(self, config="", name=None):
+        agent = Agent(f"{self.directory}/{name or f'a{len(self.agents)}'}", config)
+        self.agents.append(agent)
+        return agent
+
+    def swarm(self, config=""):
+        """A started agent with a swarm of one node."""
+        agent = self.agent(config).start()
+        agent.ctl("swarm", "init", "--advertise-addr", "127.0.0.1")
+        return agent
+
+    def web_image(self, agent=None, text="v1", tag="web:1", destination=None, extra=()):
+        """A small web image from busybox; loaded into `agent` when one is given."""
+        archive = f"{self.directory}/{tag.replace(':', '-').replace('/', '_')}.tar"
+        run(f"{REPO}/tests/lab/make-test-image", "-x", text, *extra,
+            destination or f"docker-archive:{archive}:{tag}")
+        if agent:
+            agent.ctl("image", "load", "--input", archive)
+        return archive
+
+    def background(self, *argv, **options):
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, **options)
+        self.processes.append(process)
+        return process
+
+    def tearDown(self):
+        failed = self._outcome_failed()
+        for agent in self.agents:
+            if failed and os.path.exists(f"{agent.root}/agentd.log"):
+                print(f"---- end of {agent.root}/agentd.log\n" + agent.log()[-4000:], file=sys.stderr)
+            if agent.process is None:
+                continue
+            if agent.process.poll() is not None:
+                agent.start(wait=False)
+                try:
+                    eventually("the agent answers", lambda: agent.ctl("info", check=False).returncode == 0, 20)
+                except AssertionError:
+                    pass
+            agent.ctl("swarm", "leave", "--force", check=False, timeout=90)
+            agent.stop()
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        left = self.leftovers()
+        self.sweep()
+        if not failed:
+            self.assertEqual(left, [], "left behind")
+
+    def _outcome_failed(self):
+        outcome = getattr(self, "_outcome", None)
+        result = getattr(outcome, "result", None)
+        return bool(result) and any(test is self for test, _ in result.failures + result.errors)
+
+    def leftovers(self):
+        left = []
+        with open("/proc/self/mountinfo", encoding="utf-8") as file:
+            left += ["mount " + line.split()[4] for line in file if self.directory in line]
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    command = file.read().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if self.directory in command and int(pid) != os.getpid():
+                left.append(f"process {pid} {command}")
+        return left
+
+    def sweep(self):
+        """What a failed test left: its own processes and mounts, found by its own directory."""
+        for item in self.leftovers():
+            if item.startswith("process "):
+                try:
+                    os.kill(int(item.split()[1]), signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        for item in reversed(self.leftovers()):
+            if item.startswith("mount "):
+                run("umount", "-l", item.removeprefix("mount "), check=False)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def main():
+    unittest.main(verbosity=2)
