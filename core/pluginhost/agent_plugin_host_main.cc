@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "core/pluginhost/shell.h"
+#include "core/pluginhost/verify.h"
 #include "skep/plugin.pb.h"
 #include "skep/posix_env.h"
 
@@ -27,7 +28,8 @@ constexpr Duration kOrphanLimit = 2min;  // without an agent; long enough for it
 int usage() {
   std::fprintf(stderr,
                "agent-plugin-host runs one plugin for agentd, which starts it.\n"
-               "To check a plugin, use `agentctl plugin verify FILE.so`.\n");
+               "To check a plugin: agentctl plugin verify FILE.so, or\n"
+               "  agent-plugin-host --verify FILE.so [--image ARCHIVE]\n");
   return kExitUsage;
 }
 
@@ -108,7 +110,32 @@ int run(const plugin::v1::BootParams& boot) {
   return exit_code;
 }
 
+std::string own_path() {
+  char path[4096] = {};
+  const ssize_t size = ::readlink("/proc/self/exe", path, sizeof(path) - 1);
+  return {path, size > 0 ? static_cast<std::size_t>(size) : 0};
+}
+
+/// Exit code 0: conforms; 1: does not; 3: could not be tried.
+int run_verify(int argc, char** argv) {
+  VerifyOptions options{.plugin = argv[2], .host_program = own_path(), .image = {}};
+  if (argc == 5 && std::strcmp(argv[3], "--image") == 0) {
+    options.image = argv[4];
+  } else if (argc != 3) {
+    return usage();
+  }
+  auto conforms = verify(options);
+  if (!conforms) {
+    std::fprintf(stderr, "Error: %s\n", conforms.error().message.c_str());
+    return kExitStartFailed;
+  }
+  return *conforms ? 0 : 1;
+}
+
 int main_checked(int argc, char** argv) {
+  if (argc >= 3 && std::strcmp(argv[1], "--verify") == 0) {
+    return run_verify(argc, argv);
+  }
   int fd = -1;
   if (argc != 3 || std::strcmp(argv[1], "--boot-fd") != 0 ||
       std::from_chars(argv[2], argv[2] + std::strlen(argv[2]), fd).ec != std::errc{}) {

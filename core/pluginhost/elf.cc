@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/pluginhost/manifest.h"
+#include "skep/posix_env.h"
 
 namespace skep::host {
 namespace {
@@ -86,6 +87,37 @@ Result<std::string> find_manifest_section(std::string_view elf) {
     return std::string(data);
   }
   return invalid("has no manifest (section .skep_manifest); build it with skep_add_plugin()");
+}
+
+Result<std::vector<std::string>> exported_symbols(const std::string& path) {
+  PosixDisk disk;
+  SKEP_TRY_ASSIGN(const std::string file, disk.read_file(path));
+  SKEP_TRY_ASSIGN(const Elf64_Ehdr header, read_header(file));
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < header.e_shnum; ++i) {
+    Elf64_Shdr section{};
+    Elf64_Shdr strings_section{};
+    std::string_view symbols;
+    std::string_view strings;
+    if (!read_at(file, header.e_shoff + i * sizeof(section), section) || section.sh_type != SHT_DYNSYM) {
+      continue;
+    }
+    if (section.sh_link >= header.e_shnum ||
+        !read_at(file, header.e_shoff + section.sh_link * sizeof(section), strings_section) ||
+        !slice(file, section.sh_offset, section.sh_size, symbols) ||
+        !slice(file, strings_section.sh_offset, strings_section.sh_size, strings)) {
+      return invalid("is a damaged ELF file: a section lies outside the file");
+    }
+    for (std::size_t at = 0; at + sizeof(Elf64_Sym) <= symbols.size(); at += sizeof(Elf64_Sym)) {
+      Elf64_Sym symbol{};
+      read_at(symbols, at, symbol);
+      if (symbol.st_shndx != SHN_UNDEF && symbol.st_name < strings.size()) {
+        const std::string_view rest = strings.substr(symbol.st_name);
+        names.emplace_back(rest.substr(0, rest.find('\0')));
+      }
+    }
+  }
+  return names;
 }
 
 }  // namespace skep::host

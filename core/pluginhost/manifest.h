@@ -44,6 +44,9 @@ Result<Manifest> parse_manifest(std::string_view text);
 /// this machine, damaged, or no such section.
 Result<std::string> find_manifest_section(std::string_view elf);
 
+/// Names of the symbols that the shared object at `path` defines for others.
+Result<std::vector<std::string>> exported_symbols(const std::string& path);
+
 /// Reads `path`'s manifest; the errors of both functions above, with the path.
 Result<Manifest> read_manifest(const std::string& path);
 

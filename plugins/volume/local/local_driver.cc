@@ -9,9 +9,6 @@ namespace skep::local {
 
 using volume::v1::Volume;
 
-namespace {
-constexpr const char* kGonePrefix = ".gone-";  // no volume name begins with a dot
-}
 
 LocalVolumeDriver::LocalVolumeDriver() : mounter_(kernel_) {}
 LocalVolumeDriver::LocalVolumeDriver(Mounter& mounter) : mounter_(mounter) {}
@@ -20,18 +17,15 @@ Status LocalVolumeDriver::start(const DriverContext& context) {
   disk_ = &context.env.disk;
   clock_ = &context.env.clock;
   volumes_ = context.start.state_dir() + "/volumes";
+  gone_ = context.start.state_dir() + "/gone";
   mounts_ = context.start.run_dir() + "/mounts";
   if (const auto it = context.start.config().find("pause_dir");
       it != context.start.config().end() && !it->second.empty()) {
     pause_ = lib::pause_points(it->second);
   }
   SKEP_TRY(disk_->make_directories(volumes_, 0711));
-  SKEP_TRY_ASSIGN(const auto names, disk_->list_directory(volumes_));
-  for (const std::string& name : names) {
-    if (name.starts_with(kGonePrefix)) {
-      SKEP_TRY(disk_->remove_tree(volumes_ + "/" + name));
-    }
-  }
+  SKEP_TRY(disk_->remove_tree(gone_));
+  SKEP_TRY(disk_->make_directories(gone_, 0700));
   return disk_->make_directories(mounts_, 0700);
 }
 
@@ -161,7 +155,7 @@ Status LocalVolumeDriver::remove(const volume::v1::RemoveRequest& request) {
   SKEP_TRY(settle(*volume, false));
   // Out of sight in one step: a crash in between leaves rubbish for start() to sweep, never removed
   // data in a new volume of the same name.
-  const std::string gone = volumes_ + "/" + kGonePrefix + request.name();
+  const std::string gone = gone_ + "/" + request.name();
   SKEP_TRY(disk_->remove_tree(gone));
   SKEP_TRY(disk_->rename(directory(request.name()), gone));
   SKEP_TRY(disk_->sync_directory(volumes_));
@@ -212,9 +206,6 @@ Result<std::vector<Volume>> LocalVolumeDriver::list() {
   SKEP_TRY_ASSIGN(const auto names, disk_->list_directory(volumes_));
   std::vector<Volume> volumes;
   for (const std::string& name : names) {
-    if (name.starts_with(kGonePrefix)) {
-      continue;
-    }
     if (auto volume = get(name)) {
       volumes.push_back(*std::move(volume));
     } else if (volume.error().code != Code::kNotFound) {

@@ -51,6 +51,7 @@ class LocalVolumeDriver final : public VolumeDriver {
   Disk* disk_ = nullptr;
   Clock* clock_ = nullptr;
   std::string volumes_;
+  std::string gone_;  // what remove() took out of sight and is still deleting
   std::string mounts_;
   PausePoint pause_ = [](const char*) {};
 };

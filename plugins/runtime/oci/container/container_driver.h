@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "plugins/runtime/oci/container/container_table.h"
@@ -87,6 +88,8 @@ class ContainerDriver : public RuntimeDriver {
   void send_signal(const std::string& id, int number, std::function<void(Status)> then);
   void remove_now(const std::string& id, const Reply<runtime::v1::RemoveResponse>& reply,
                   std::function<void()> done);
+  /// The second half of recover(): what is on disk and not in the table.
+  void recover_stored(const std::set<std::string>& named, Reply<runtime::v1::RecoverResponse> reply);
   void adopt(const ContainerRecord& record);
   struct Sessions;
   template <class Session, class Map>

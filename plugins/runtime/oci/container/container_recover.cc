@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <set>
+#include <vector>
 
 #include "plugins/runtime/oci/container/container_driver.h"
 #include "skep/log.h"
@@ -23,6 +24,35 @@ void ContainerDriver::adopt(const ContainerRecord& record) {
 
 void ContainerDriver::recover(const runtime::v1::RecoverRequest& request,
                               Reply<runtime::v1::RecoverResponse> reply) {
+  const std::set<std::string> named(request.container_ids().begin(), request.container_ids().end());
+  std::vector<std::string> leftovers;
+  for (const Container* container : table_.all()) {
+    if (!named.contains(container->record.id)) {
+      leftovers.push_back(container->record.id);
+    }
+  }
+  if (leftovers.empty()) {
+    return recover_stored(named, std::move(reply));
+  }
+  // The answer means that they are gone: a node that leaves removes what they used next.
+  auto open = std::make_shared<std::size_t>(leftovers.size());
+  for (const std::string& id : leftovers) {
+    runtime::v1::RemoveRequest leftover;
+    leftover.set_container_id(id);
+    leftover.set_force(true);
+    remove(leftover, [this, id, open, named, reply](const Result<runtime::v1::RemoveResponse>& removed) {
+      if (!removed) {
+        SKEP_WARN("leftover container not removed", {"container", id}, {"cause", removed.error().message});
+      }
+      if (--*open == 0) {
+        recover_stored(named, reply);
+      }
+    });
+  }
+}
+
+void ContainerDriver::recover_stored(const std::set<std::string>& named,
+                                     Reply<runtime::v1::RecoverResponse> reply) {
   struct Found {
     std::set<std::string> named;
     std::set<std::string> present;  // in the table already: their queue looks after them
@@ -30,16 +60,9 @@ void ContainerDriver::recover(const runtime::v1::RecoverRequest& request,
     Status status = ok();
   };
   auto found = std::make_shared<Found>();
-  found->named.insert(request.container_ids().begin(), request.container_ids().end());
+  found->named = named;
   for (const Container* container : table_.all()) {
-    const std::string& id = container->record.id;
-    found->present.insert(id);
-    if (!found->named.contains(id)) {
-      runtime::v1::RemoveRequest leftover;
-      leftover.set_container_id(id);
-      leftover.set_force(true);
-      remove(leftover, [](const auto&) {});
-    }
+    found->present.insert(container->record.id);
   }
   const auto engine = engine_;
   auto status = on_worker(
