@@ -115,8 +115,9 @@ Result<FetchedImage> ImageFetch::from_endpoint(const Reference& reference, const
   std::string digest = reference.digest;
   SKEP_TRY_ASSIGN(Manifest manifest, read_manifest(remote, digest));
   FetchedImage out;
-  if (!reference.tag.empty()) {
-    out.names.push_back(reference.name() + ":" + reference.tag);
+  // As for Docker, a tag beside a digest is a remark: it may mean another image by now.
+  if (reference.digest.empty()) {
+    out.names.push_back(reference.canonical());
   }
   out.names.push_back(reference.name() + "@" + digest);
   if (!manifest.choices.empty()) {

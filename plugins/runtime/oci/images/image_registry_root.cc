@@ -72,6 +72,18 @@ TEST_F(ROOT_ImageRegistry, PullsWithHealthCheckAndRemembersTheDigest) {
   EXPECT_TRUE(store_->resolve(name)) << "what was pulled is still there";
 }
 
+TEST_F(ROOT_ImageRegistry, ATagBesideADigestIsARemark) {
+  const std::string name = push(plain(), "web:1");
+  const std::string digest = digest_of(must_run(
+      {"skopeo", "inspect", "--raw", "--tls-verify=false", "docker://" + name}));
+  const std::string pinned = name + "@" + digest;
+  const runtime::v1::Image image = must_pull(pinned);
+  EXPECT_EQ(image.tags_size(), 0);
+  EXPECT_THAT(image.digests(), ElementsAre(plain().host() + "/web@" + digest));
+  EXPECT_TRUE(store_->resolve(pinned));
+  EXPECT_FALSE(store_->resolve(name)) << "nobody pulled the tag";
+}
+
 TEST_F(ROOT_ImageRegistry, AMovedTagFetchesOnlyWhatIsNew) {
   const std::string name = push(plain(), "web:1");
   const std::string before = must_pull(name).id();

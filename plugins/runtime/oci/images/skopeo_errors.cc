@@ -57,7 +57,8 @@ Error unauthenticated(const PullSubject& subject) {
   return Error{
       Code::kUnauthenticated,
       "registry '" + registry + "' refused access to image '" + std::string(subject.image) +
-          (subject.anonymous ? "' without credentials" : "': wrong user, password or rights") +
+          (subject.anonymous ? "' without credentials, or has no such image"
+                             : "': wrong user, password or rights") +
           ": run 'agentctl login " + registry + "' and give the service --with-registry-auth",
       "REGISTRY_UNAUTHORIZED"};
 }
