@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/mount.h>
+
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 
 #include "plugins/runtime/oci/container/testing/lab.h"
 
@@ -156,6 +159,35 @@ TEST_F(ROOT_Lifecycle, RemoveWithForceEndsWaiters) {
   ASSERT_TRUE(lab.remove(id, true));
   EXPECT_TRUE(lab.until([&] { return code != 0; }));
   EXPECT_EQ(code, 137);
+}
+
+TEST_F(ROOT_Lifecycle, MissingProgramsKeepTheDriverOut) {
+  testing::Lab other;
+  const auto no_runtime = other.start({{"runtime_path", "/no/such/runtime"}});
+  ASSERT_FALSE(no_runtime);
+  EXPECT_EQ(no_runtime.error().reason, "PROGRAM_MISSING");
+  EXPECT_NE(no_runtime.error().message.find("install the package 'runc'"), std::string::npos);
+  const auto no_conmon = other.start({{"conmon_path", "no-such-conmon"}});
+  EXPECT_EQ(no_conmon.error().code, Code::kFailedPrecondition);
+}
+
+TEST_F(ROOT_Lifecycle, AFullDiskIsSaidAndLeavesNothing) {
+  testing::Lab small;
+  std::filesystem::create_directories(small.state_dir());
+  ASSERT_EQ(::mount("tmpfs", small.state_dir().c_str(), "tmpfs", 0, "size=16k"), 0);
+  ASSERT_TRUE(small.start());
+  std::ofstream(small.state_dir() + "/filler") << std::string(16384, 'x');
+  const auto created = small.create(small.request({"true"}));
+  ASSERT_FALSE(created);
+  EXPECT_EQ(created.error().code, Code::kResourceExhausted) << created.error().message;
+  EXPECT_EQ(small.list()->containers_size(), 0);
+  std::filesystem::remove(small.state_dir() + "/filler");
+  const auto request = small.request({"true"});
+  const auto ended = small.run(request);
+  ASSERT_TRUE(ended) << ended.error().message;
+  EXPECT_TRUE(small.remove(request.container_id(), false));
+  ASSERT_EQ(::umount(small.state_dir().c_str()), 0);
+  EXPECT_EQ(small.leftovers(), std::vector<std::string>());
 }
 
 TEST_F(ROOT_Lifecycle, FiftyStartInParallel) {

@@ -72,6 +72,10 @@ std::optional<std::int64_t> parse_log_time(std::string_view text) {
   }
   const std::int64_t seconds =
       days_from_civil(*year, *month, *day) * 86400 + *hour * 3600 + *minute * 60 + *second - *offset;
+  constexpr std::int64_t kSecondsMax = 9'200'000'000;  // more does not fit into nanoseconds
+  if (seconds > kSecondsMax || seconds < -kSecondsMax) {
+    return std::nullopt;
+  }
   return seconds * kSecond + nanoseconds;
 }
 

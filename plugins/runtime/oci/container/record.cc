@@ -93,7 +93,11 @@ Result<ContainerRecord> decode_record(const std::string& text) {
   fields.text("image", record.image);
   fields.text("imageId", record.image_id);
   fields.text("runtime", record.runtime);
-  fields.number("state", record.state);
+  int state = 0;
+  fields.number("state", state);
+  record.state = runtime::v1::ContainerState_IsValid(state)
+                     ? static_cast<runtime::v1::ContainerState>(state)
+                     : runtime::v1::CONTAINER_STATE_UNKNOWN;
   fields.number("pid", record.pid);
   fields.number("conmonPid", record.conmon_pid);
   fields.number("createdAt", record.created_at);
