@@ -93,17 +93,18 @@ void ConsensusClient::register_methods(rpc::MethodTable& table,
         self->on_leadership(request);
         return consensus::v1::LeadershipResponse();
       });
-  table.on_sync<methods::Members>([client](const auto& request) -> Result<consensus::v1::MembersResponse> {
-    ConsensusClient* self = client();
-    if (self == nullptr) {
-      return no_manager();
-    }
-    self->members_.assign(request.members().begin(), request.members().end());
-    if (self->handlers_.on_members) {
-      self->handlers_.on_members(self->members_);
-    }
-    return consensus::v1::MembersResponse();
-  });
+  table.on_sync<methods::Members>(
+      [client](const auto& request) -> Result<consensus::v1::MembersResponse> {
+        ConsensusClient* self = client();
+        if (self == nullptr) {
+          return no_manager();
+        }
+        self->members_.assign(request.members().begin(), request.members().end());
+        if (self->handlers_.on_members) {
+          self->handlers_.on_members(self->members_);
+        }
+        return consensus::v1::MembersResponse();
+      });
 }
 
 void ConsensusClient::start() {
@@ -120,10 +121,11 @@ void ConsensusClient::stop() {
   env_.loop.cancel_timer(std::exchange(reopen_timer_, 0));
   env_.loop.cancel_timer(std::exchange(deadline_timer_, 0));
   open_ = leading_ = is_leader_ = false;
-  answer(tracker_.fail_all(Error{Code::kTimeout,
-                                 "the manager stopped before the write was committed; it may still be: "
-                                 "read again before repeating it",
-                                 "PROPOSAL_UNKNOWN"}));
+  answer(tracker_.fail_all(
+      Error{Code::kTimeout,
+            "the manager stopped before the write was committed; it may still be: "
+            "read again before repeating it",
+            "PROPOSAL_UNKNOWN"}));
   for (auto& [index, done] : std::exchange(barriers_, {})) {
     done(Error{Code::kUnavailable, "the manager stopped", "MANAGER_STOPPED"});
   }
@@ -294,20 +296,23 @@ void ConsensusClient::propose(store::Transaction transaction, store::OnCommitted
     env_.loop.post([refused = std::move(refused), error = std::move(error)] { refused(error); });
   };
   if (alive_ == nullptr) {
-    return refuse(std::move(done), Error{Code::kUnavailable, "the manager is not running", "MANAGER_STOPPED"});
+    return refuse(std::move(done),
+                  Error{Code::kUnavailable, "the manager is not running", "MANAGER_STOPPED"});
   }
   auto encoded = transaction.encode(id, env_.clock.wall_now());
   if (!encoded) {
     return refuse(std::move(done), std::move(encoded).error());
   }
   const std::size_t size = encoded->size();
-  if (auto status = tracker_.add(id, size, env_.clock.now() + config_.proposal_timeout, done); !status) {
+  if (auto status = tracker_.add(id, size, env_.clock.now() + config_.proposal_timeout, done);
+      !status) {
     return refuse(std::move(done), std::move(status).error());
   }
   arm_deadline();
   consensus::v1::ProposeRequest request;
   request.set_data(*std::move(encoded));
-  rpc::call<methods::Propose>(caller_, config_.target, request, {.deadline = config_.proposal_timeout},
+  rpc::call<methods::Propose>(caller_, config_.target, request,
+                              {.deadline = config_.proposal_timeout},
                               guarded([this, id](Result<consensus::v1::ProposeResponse> response) {
                                 on_proposed(id, std::move(response));
                               }));
@@ -326,7 +331,8 @@ void ConsensusClient::on_proposed(const std::string& id,
   const bool reopen = error.reason == "LOG_NOT_OPEN" && open_;
   if (error.code == Code::kNotFound || error.code == Code::kUnimplemented || reopen) {
     // Whoever proposed something is not to think that what it wrote about was not found.
-    error = Error{Code::kUnavailable, "the consensus log is not there now: " + error.message, "NO_CONSENSUS"};
+    error = Error{Code::kUnavailable, "the consensus log is not there now: " + error.message,
+                  "NO_CONSENSUS"};
   }
   const std::weak_ptr<char> alive = alive_;
   answer(tracker_.dropped(id, std::move(error)));
@@ -357,9 +363,11 @@ void ConsensusClient::snapshot_available(std::uint64_t index, std::uint64_t term
   request.set_index(index);
   request.set_term(term);
   rpc::call<methods::SnapshotAvailable>(
-      caller_, config_.target, request, {}, [](Result<consensus::v1::SnapshotAvailableResponse> response) {
+      caller_, config_.target, request, {},
+      [](Result<consensus::v1::SnapshotAvailableResponse> response) {
         if (!response) {  // the next one covers it
-          SKEP_DEBUG("consensus did not hear of the synced state", {"reason", response.error().message});
+          SKEP_DEBUG("consensus did not hear of the synced state",
+                     {"reason", response.error().message});
         }
       });
 }
@@ -374,7 +382,8 @@ void ConsensusClient::arm_deadline() {
   if (deadline_timer_ != 0 || tracker_.empty()) {
     return;
   }
-  const Duration wait = std::max<Duration>(tracker_.next_deadline() - env_.clock.now(), Duration{1});
+  const Duration wait =
+      std::max<Duration>(tracker_.next_deadline() - env_.clock.now(), Duration{1});
   deadline_timer_ = env_.loop.run_after(wait, guarded([this] {
                                           deadline_timer_ = 0;
                                           const std::weak_ptr<char> alive = alive_;

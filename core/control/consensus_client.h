@@ -41,7 +41,8 @@ class ConsensusClient final : public store::Proposer {
     std::function<void(const std::vector<consensus::v1::Member>&)> on_members = {};
   };
 
-  ConsensusClient(Env& env, rpc::Caller& caller, store::Store& store, Config config, Handlers handlers);
+  ConsensusClient(Env& env, rpc::Caller& caller, store::Store& store, Config config,
+                  Handlers handlers);
   ~ConsensusClient() override;
   ConsensusClient(const ConsensusClient&) = delete;
   ConsensusClient& operator=(const ConsensusClient&) = delete;
@@ -72,7 +73,8 @@ class ConsensusClient final : public store::Proposer {
   [[nodiscard]] const std::string& trouble() const { return trouble_; }
 
  private:
-  Result<consensus::v1::CommittedResponse> on_committed(const consensus::v1::CommittedRequest& request);
+  Result<consensus::v1::CommittedResponse> on_committed(
+      const consensus::v1::CommittedRequest& request);
   void on_leadership(const consensus::v1::LeadershipRequest& request);
   void on_opened(Result<consensus::v1::StartResponse> response);
   void open_log();

@@ -15,10 +15,12 @@ constexpr std::size_t kWaitersMax = 1'024;
 
 Error no_manager() {
   return Error{Code::kFailedPrecondition,
-               "this node is not a swarm manager; run 'swarm init' here or ask a manager", "NOT_A_MANAGER"};
+               "this node is not a swarm manager; run 'swarm init' here or ask a manager",
+               "NOT_A_MANAGER"};
 }
 Error no_leader() {
-  return Error{Code::kUnavailable, "the swarm has no leader now; try again in a moment", "NO_LEADER"};
+  return Error{Code::kUnavailable, "the swarm has no leader now; try again in a moment",
+               "NO_LEADER"};
 }
 Error stopped() {
   return Error{Code::kUnavailable, "the manager stopped", "MANAGER_STOPPED"};
@@ -28,26 +30,29 @@ Error stopped() {
 
 class Manager::Impl {
  public:
-  Impl(Env& e, rpc::Caller& caller, std::shared_ptr<store::StateBackend> b, ManagerConfig c, Handlers h)
+  Impl(Env& e, rpc::Caller& caller, std::shared_ptr<store::StateBackend> b, ManagerConfig c,
+       Handlers h)
       : env(e), config(std::move(c)), handlers(std::move(h)), backend(std::move(b)) {
     disk = std::make_unique<store::DiskState>(
         env, backend, config.disk,
         store::DiskState::Handlers{
-            [this](std::uint64_t index, std::uint64_t term) { client->snapshot_available(index, term); },
+            [this](std::uint64_t index, std::uint64_t term) {
+              client->snapshot_available(index, term);
+            },
             [this](const std::string& reason) { disk_trouble_changed(reason); }});
     client = std::make_unique<ConsensusClient>(
         env, caller, store,
         ConsensusClient::Config{config.consensus_target, config.cluster_id, config.node_id,
                                 config.member_id, config.bootstrap},
-        ConsensusClient::Handlers{[this](bool leading, std::uint64_t term) {
-                                    leading ? step_up(term) : step_down();
-                                  },
-                                  [this] { answer_start(ok()); },
-                                  [this](const Error& error) { fail(error); },
-                                  {}});
+        ConsensusClient::Handlers{
+            [this](bool leading, std::uint64_t term) { leading ? step_up(term) : step_down(); },
+            [this] { answer_start(ok()); },
+            [this](const Error& error) { fail(error); },
+            {}});
     api = std::make_unique<ControlApi>(
         env, caller, store, *client,
-        ControlApi::Config{config.node_id, [this](model::v1::Node& node) { add_manager_status(node); },
+        ControlApi::Config{config.node_id,
+                           [this](model::v1::Node& node) { add_manager_status(node); },
                            [this](const model::v1::Task& task) { return log_target(task); }});
   }
 
@@ -59,7 +64,8 @@ class Manager::Impl {
   void fail(Error error);
   void answer_start(Status status);
   void when_leading(Duration wait, std::function<void(Status)> then);
-  void bootstrap(model::v1::Cluster cluster, model::v1::Node self, std::function<void(Status)> done);
+  void bootstrap(model::v1::Cluster cluster, model::v1::Node self,
+                 std::function<void(Status)> done);
   void disk_trouble_changed(const std::string& reason);
   void add_manager_status(model::v1::Node& node) const;
   [[nodiscard]] Result<std::string> log_target(const model::v1::Task& task) const;
@@ -78,7 +84,8 @@ class Manager::Impl {
   std::unique_ptr<ConsensusClient> client;
   std::unique_ptr<ControlApi> api;
   std::vector<LoopFactory> factories;
-  std::vector<std::unique_ptr<ControlLoop>> loops;  // only while leading; the dispatcher is the first
+  std::vector<std::unique_ptr<ControlLoop>>
+      loops;  // only while leading; the dispatcher is the first
   DispatcherService* dispatcher = nullptr;
   store::SubscriptionId subscription = 0;
   std::map<std::uint64_t, Waiter> waiters;
@@ -86,6 +93,7 @@ class Manager::Impl {
   std::function<void(Status)> on_started;
   std::string disk_trouble;
   std::string set_aside;  // why the saved state was not used
+  std::uint64_t consensus_incarnation = 0;  // last seen
   bool ended = false;
   std::shared_ptr<char> alive = std::make_shared<char>();
 };
@@ -240,7 +248,8 @@ void Manager::Impl::when_leading(Duration wait, std::function<void(Status)> then
 
 void Manager::Impl::bootstrap(model::v1::Cluster cluster, model::v1::Node self,
                               std::function<void(Status)> done) {
-  when_leading(std::chrono::seconds{60}, [this, cluster = std::move(cluster), self = std::move(self),
+  when_leading(std::chrono::seconds{60}, [this, cluster = std::move(cluster),
+                                          self = std::move(self),
                                           done = std::move(done)](Status status) mutable {
     if (!status || store.view().cluster() != nullptr) {
       return done(std::move(status));
@@ -278,7 +287,8 @@ void Manager::Impl::add_manager_status(model::v1::Node& node) const {
 
 Result<std::string> Manager::Impl::log_target(const model::v1::Task& task) const {
   if (task.node_id() != config.node_id) {
-    return Error{Code::kUnavailable, "node '" + task.node_id() + "' cannot be asked from this manager",
+    return Error{Code::kUnavailable,
+                 "node '" + task.node_id() + "' cannot be asked from this manager",
                  "NODE_UNREACHABLE"};
   }
   return "runtime/" + std::string(model::runtime_driver(task.spec()));
@@ -329,7 +339,8 @@ void Manager::start(std::function<void(Status)> done) {
 void Manager::stop(std::function<void(Status)> done) {
   impl_->stop(std::move(done));
 }
-void Manager::bootstrap(model::v1::Cluster cluster, model::v1::Node self, std::function<void(Status)> done) {
+void Manager::bootstrap(model::v1::Cluster cluster, model::v1::Node self,
+                        std::function<void(Status)> done) {
   impl_->bootstrap(std::move(cluster), std::move(self), std::move(done));
 }
 void Manager::when_leading(Duration wait, std::function<void(Status)> then) {
@@ -337,6 +348,12 @@ void Manager::when_leading(Duration wait, std::function<void(Status)> then) {
 }
 void Manager::consensus_restarted() {
   impl_->client->plugin_restarted();
+}
+void Manager::consensus_seen(std::uint64_t incarnation) {
+  const std::uint64_t before = std::exchange(impl_->consensus_incarnation, incarnation);
+  if (before != 0 && before != incarnation) {
+    impl_->client->plugin_restarted();
+  }
 }
 bool Manager::leading() const {
   return impl_->dispatcher != nullptr;

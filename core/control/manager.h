@@ -1,8 +1,8 @@
 #pragma once
 
-// The manager role of one agent: the store with its copy on disk, the consensus client, the services
-// that agentctl and nodes call, and the loops that run while this manager leads. agentd makes one when
-// the node is a manager and drops it when it is no longer. Loop thread only.
+// The manager role of one agent: the store with its copy on disk, the consensus client, the
+// services that agentctl and nodes call, and the loops that run while this manager leads. agentd
+// makes one when the node is a manager and drops it when it is no longer. Loop thread only.
 
 #include <functional>
 #include <memory>
@@ -22,7 +22,8 @@ struct ManagerConfig {
   std::string node_id;
   std::string cluster_id;
   std::uint64_t member_id = 0;
-  std::string address = {};  ///< "HOST:PORT" other managers and nodes reach this one at; may be empty
+  std::string address =
+      {};  ///< "HOST:PORT" other managers and nodes reach this one at; may be empty
   std::string consensus_target = "consensus/raft";
   /// First members of the log; only given when the cluster is made (swarm init), else empty.
   std::vector<consensus::v1::Member> bootstrap = {};
@@ -48,8 +49,8 @@ class Manager {
   Manager(const Manager&) = delete;
   Manager& operator=(const Manager&) = delete;
 
-  /// Answers consensus/1 events, dispatch/1 and control/1 in `table`, once per process: `manager` is
-  /// asked for every request and may answer nullptr while this node is no manager.
+  /// Answers consensus/1 events, dispatch/1 and control/1 in `table`, once per process: `manager`
+  /// is asked for every request and may answer nullptr while this node is no manager.
   static void register_methods(rpc::MethodTable& table, std::function<Manager*()> manager);
 
   /// A loop to run while leading, in order of adding. Before start().
@@ -58,18 +59,23 @@ class Manager {
   /// Loads the state, opens the log. `done` comes once the log is open (leading may come later), or
   /// with the error that on_fatal would get. Tries for ever while the plugin is only unavailable.
   void start(std::function<void(Status)> done);
-  /// Ends loops, streams and proposals, writes and syncs the state. No handler is called afterwards.
+  /// Ends loops, streams and proposals, writes and syncs the state. No handler is called
+  /// afterwards.
   void stop(std::function<void(Status)> done);
 
-  /// Once leading in a cluster without a Cluster object: puts the first objects. Success as well when
-  /// they are there already (a repeat after a crash).
-  void bootstrap(model::v1::Cluster cluster, model::v1::Node self, std::function<void(Status)> done);
+  /// Once leading in a cluster without a Cluster object: puts the first objects. Success as well
+  /// when they are there already (a repeat after a crash).
+  void bootstrap(model::v1::Cluster cluster, model::v1::Node self,
+                 std::function<void(Status)> done);
 
   /// Runs `then` at once when leading, else as soon as; kUnavailable "NO_LEADER" after `wait`.
   void when_leading(Duration wait, std::function<void(Status)> then);
 
-  /// The plugin host calls it when the consensus driver appeared again after a crash or upgrade.
+  /// The consensus plugin lost its state (crash, upgrade): its log is opened again.
   void consensus_restarted();
+  /// The consensus driver answers now and this is its incarnation: another one than the last is a
+  /// restart. Call it once after start() and whenever drivers changed.
+  void consensus_seen(std::uint64_t incarnation);
 
   [[nodiscard]] bool leading() const;
   [[nodiscard]] const store::Store& store() const;

@@ -26,7 +26,8 @@ class ProposalTracker {
   };
 
   /// Takes over `done`; kResourceExhausted, and `done` is left alone, when too much is in flight.
-  Status add(const std::string& id, std::size_t bytes, TimePoint deadline, store::OnCommitted& done);
+  Status add(const std::string& id, std::size_t bytes, TimePoint deadline,
+             store::OnCommitted& done);
   /// Everything added from now on belongs to a new incarnation of the log.
   void next_incarnation() { ++incarnation_; }
   /// The log of this incarnation is applied as far as it went when it opened: what was proposed to

@@ -20,10 +20,10 @@ struct DiskState::State : std::enable_shared_from_this<State> {
   const Handlers handlers;
   Store* store = nullptr;
 
-  StateBatch pending;              // newest rows not yet handed to a worker
-  bool has_pending = false;        // the mark moved, perhaps without rows
-  bool busy = false;               // one job at a time
-  bool reopen = false;             // the last job failed
+  StateBatch pending;        // newest rows not yet handed to a worker
+  bool has_pending = false;  // the mark moved, perhaps without rows
+  bool busy = false;         // one job at a time
+  bool reopen = false;       // the last job failed
   bool sync_due = false;
   bool in_trouble = false;
   bool ended = false;
@@ -202,7 +202,8 @@ void DiskState::load(Store& store, std::function<void(Status)> done) {
         if (store.state_hash() != hash_of(mark)) {
           store.load(0, 0, {});
           return done(Error{Code::kDataLoss,
-                            self->backend->description() + ": rows are missing or changed (state at entry " +
+                            self->backend->description() +
+                                ": rows are missing or changed (state at entry " +
                                 std::to_string(mark.index()) + " has another hash than was stored)",
                             "STATE_DAMAGED"});
         }
@@ -220,9 +221,9 @@ void DiskState::load(Store& store, std::function<void(Status)> done) {
 
 void DiskState::set_aside(std::function<void(Status)> done) {
   auto status = std::make_shared<Status>(ok());
-  const auto result =
-      state_->env.workers.run([backend = state_->backend, status] { *status = backend->set_aside(); },
-                              [status, done] { done(std::move(*status)); });
+  const auto result = state_->env.workers.run(
+      [backend = state_->backend, status] { *status = backend->set_aside(); },
+      [status, done] { done(std::move(*status)); });
   if (!result) {
     done(result);
   }

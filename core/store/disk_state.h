@@ -33,8 +33,8 @@ class DiskState {
   DiskState(const DiskState&) = delete;
   DiskState& operator=(const DiskState&) = delete;
 
-  /// Opens the backend, fills `store` (which outlives this object) and follows its commits. kDataLoss when the
-  /// state is damaged: see set_aside().
+  /// Opens the backend, fills `store` (which outlives this object) and follows its commits.
+  /// kDataLoss when the state is damaged: see set_aside().
   void load(Store& store, std::function<void(Status)> done);
   /// Puts damaged files aside; load() then starts at index 0 and the log must be replayed.
   void set_aside(std::function<void(Status)> done);

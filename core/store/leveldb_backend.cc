@@ -37,13 +37,15 @@ Error error_of(const leveldb::Status& status, const std::string& directory) {
                  "STATE_IN_USE"};
   }
   if (text.find(std::strerror(ENOSPC)) != std::string::npos) {
-    return Error{Code::kResourceExhausted, directory + ": " + text + "; free some space", "DISK_FULL"};
+    return Error{Code::kResourceExhausted, directory + ": " + text + "; free some space",
+                 "DISK_FULL"};
   }
   return Error{Code::kUnavailable, directory + ": " + text, "STATE_IO_ERROR"};
 }
 
 Error io_error(const std::string& path, const char* verb) {
-  return Error{Code::kUnavailable, path + ": " + verb + ": " + std::strerror(errno), "STATE_IO_ERROR"};
+  return Error{Code::kUnavailable, path + ": " + verb + ": " + std::strerror(errno),
+               "STATE_IO_ERROR"};
 }
 
 Status sync_path(const std::string& path, int flags) {
@@ -100,9 +102,10 @@ Result<LoadedState> LevelDbBackend::open() {
     status = db_->Put({}, "f", kFormat);
   } else if (status.ok() && format != kFormat) {
     db_.reset();
-    return Error{Code::kFailedPrecondition,
-                 directory_ + ": format " + format + " is not known to this version; install a newer agentd",
-                 "STATE_FORMAT"};
+    return Error{
+        Code::kFailedPrecondition,
+        directory_ + ": format " + format + " is not known to this version; install a newer agentd",
+        "STATE_FORMAT"};
   }
   if (!status.ok()) {
     db_.reset();
@@ -187,13 +190,15 @@ Status LevelDbBackend::set_aside() {
     }
     std::filesystem::rename(directory_, target, failure);
     if (failure) {
-      return Error{Code::kUnavailable, directory_ + ": cannot be moved to " + target + ": " + failure.message(),
+      return Error{Code::kUnavailable,
+                   directory_ + ": cannot be moved to " + target + ": " + failure.message(),
                    "STATE_IO_ERROR"};
     }
     return ok();
   }
   return Error{Code::kResourceExhausted,
-               directory_ + ": there are 1000 damaged copies beside it; remove some", "STATE_IO_ERROR"};
+               directory_ + ": there are 1000 damaged copies beside it; remove some",
+               "STATE_IO_ERROR"};
 }
 
 }  // namespace skep::store

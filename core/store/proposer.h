@@ -15,9 +15,9 @@ namespace skep::store {
 /// it put. Called exactly once, on the loop, never from within propose(), and after the watchers
 /// of that commit. Errors:
 ///   kConflict            an object is no longer at the version that was read; nothing changed.
-///   kUnavailable         surely not in the log (no leader, lost leadership before it was accepted).
-///   kTimeout             unknown: it may still be committed later. Read again before repeating.
-///   kResourceExhausted   too many proposals in flight, or the log's disk is full.
+///   kUnavailable         surely not in the log (no leader, lost leadership before it was
+///   accepted). kTimeout             unknown: it may still be committed later. Read again before
+///   repeating. kResourceExhausted   too many proposals in flight, or the log's disk is full.
 ///   kInvalidArgument     empty or above the limits of a change set.
 using OnCommitted = std::function<void(Result<std::uint64_t>)>;
 

@@ -105,7 +105,8 @@ std::string Store::find_fault(const v1::ChangeSet& set, Outcome& outcome) const 
   return {};
 }
 
-Result<ApplyResult> Store::apply(std::uint64_t index, std::uint64_t term, std::string_view change_set) {
+Result<ApplyResult> Store::apply(std::uint64_t index, std::uint64_t term,
+                                 std::string_view change_set) {
   if (index != applied_index() + 1) {
     return Error{Code::kFailedPrecondition,
                  "log entry " + std::to_string(index) + " does not follow applied entry " +
@@ -133,7 +134,8 @@ Result<ApplyResult> Store::apply(std::uint64_t index, std::uint64_t term, std::s
     stored.reserve(static_cast<std::size_t>(set.changes_size()));  // rows point into it
     for (const auto& change : set.changes()) {
       apply_change(index, set, change, commit, stored);
-      applied.rows.push_back({change.table(), &change.id(), change.remove() ? nullptr : &stored.back()});
+      applied.rows.push_back(
+          {change.table(), &change.id(), change.remove() ? nullptr : &stored.back()});
     }
   }
   if (on_rows_) {

@@ -42,10 +42,10 @@ using ObjectMap = std::map<std::string, Ptr<T>, std::less<>>;
 template <class T>
 struct TableOf;
 
-#define SKEP_STORE_TABLE(Type)                         \
-  template <>                                          \
-  struct TableOf<model::v1::Type> {                    \
-    static constexpr Table kTable = Table::k##Type;    \
+#define SKEP_STORE_TABLE(Type)                      \
+  template <>                                       \
+  struct TableOf<model::v1::Type> {                 \
+    static constexpr Table kTable = Table::k##Type; \
   }
 SKEP_STORE_TABLE(Cluster);
 SKEP_STORE_TABLE(Node);

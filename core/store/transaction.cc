@@ -14,8 +14,8 @@ std::size_t Transaction::cost(const v1::Change& change) {
   return change.ByteSizeLong() + kChangeOverheadBytes;
 }
 
-void Transaction::add(Table table, const std::string& id, std::uint64_t expected, std::string object,
-                      bool remove) {
+void Transaction::add(Table table, const std::string& id, std::uint64_t expected,
+                      std::string object, bool remove) {
   SKEP_ASSERT(!id.empty(), "whoever makes an object gives it an id first");
   auto [it, is_new] = changes_.try_emplace({table, id});
   v1::Change& change = it->second;
@@ -54,7 +54,8 @@ void Transaction::merge(Transaction other) {
 
 Result<std::string> Transaction::encode(std::string_view proposer, std::int64_t proposed_at) const {
   if (changes_.empty()) {
-    return Error{Code::kInvalidArgument, "an empty change set cannot be proposed", "CHANGE_SET_EMPTY"};
+    return Error{Code::kInvalidArgument, "an empty change set cannot be proposed",
+                 "CHANGE_SET_EMPTY"};
   }
   v1::ChangeSet set;
   set.set_proposer(std::string(proposer));

@@ -57,7 +57,8 @@ class Transaction {
   Result<std::string> encode(std::string_view proposer, std::int64_t proposed_at) const;
 
  private:
-  void add(Table table, const std::string& id, std::uint64_t expected, std::string object, bool remove);
+  void add(Table table, const std::string& id, std::uint64_t expected, std::string object,
+           bool remove);
   static std::size_t cost(const v1::Change& change);
 
   std::map<std::pair<Table, std::string>, v1::Change> changes_;

@@ -14,7 +14,8 @@ const ObjectMap<T>& bucket(const std::map<std::string, ObjectMap<T>, std::less<>
 /// Keeps one index: takes the object out of the bucket it was in and puts it where it belongs now.
 template <class T>
 void move_in_index(std::map<std::string, ObjectMap<T>, std::less<>>& index, const std::string& id,
-                   const std::string* key_before, const std::string* key_after, const Ptr<T>& after) {
+                   const std::string* key_before, const std::string* key_after,
+                   const Ptr<T>& after) {
   if (key_before != nullptr && (key_after == nullptr || *key_before != *key_after)) {
     const auto it = index.find(*key_before);
     if (it != index.end()) {
@@ -120,7 +121,8 @@ const ObjectMap<model::v1::Node>& View::nodes_by_hostname(std::string_view hostn
 void View::reindex(const std::string& id, const model::v1::Task* before,
                    const Ptr<model::v1::Task>& after) {
   using model::v1::Task;
-  move_by<Task>(tasks_by_service_, id, before, after, [](const Task& task) { return task.service_id(); });
+  move_by<Task>(tasks_by_service_, id, before, after,
+                [](const Task& task) { return task.service_id(); });
   move_by<Task>(tasks_by_node_, id, before, after, [](const Task& task) { return task.node_id(); });
   move_by<Task>(tasks_by_slot_, id, before, after, [](const Task& task) { return slot_key(task); });
 }

@@ -33,13 +33,16 @@ class View {
   /// The one Cluster object; nullptr before the swarm was initialised.
   [[nodiscard]] Ptr<model::v1::Cluster> cluster() const;
 
-  [[nodiscard]] const ObjectMap<model::v1::Task>& tasks_of_service(std::string_view service_id) const;
+  [[nodiscard]] const ObjectMap<model::v1::Task>& tasks_of_service(
+      std::string_view service_id) const;
   /// Tasks assigned to the node, in any state.
   [[nodiscard]] const ObjectMap<model::v1::Task>& tasks_of_node(std::string_view node_id) const;
   /// All tasks, dead ones too, that had this place (see slot_key).
   [[nodiscard]] const ObjectMap<model::v1::Task>& tasks_of_slot(std::string_view key) const;
   /// Tasks that no node has yet.
-  [[nodiscard]] const ObjectMap<model::v1::Task>& unassigned_tasks() const { return tasks_of_node(""); }
+  [[nodiscard]] const ObjectMap<model::v1::Task>& unassigned_tasks() const {
+    return tasks_of_node("");
+  }
 
   /// By spec.name, which is unique per table.
   [[nodiscard]] Ptr<model::v1::Service> service_by_name(std::string_view name) const;
@@ -47,7 +50,8 @@ class View {
   [[nodiscard]] Ptr<model::v1::Secret> secret_by_name(std::string_view name) const;
   [[nodiscard]] Ptr<model::v1::Config> config_by_name(std::string_view name) const;
   /// Host names need not be unique.
-  [[nodiscard]] const ObjectMap<model::v1::Node>& nodes_by_hostname(std::string_view hostname) const;
+  [[nodiscard]] const ObjectMap<model::v1::Node>& nodes_by_hostname(
+      std::string_view hostname) const;
 
   /// Index of the last log entry this view contains.
   [[nodiscard]] std::uint64_t applied_index() const { return applied_index_; }
@@ -60,14 +64,18 @@ class View {
   /// Puts `after` in the place of `before` (either may be null) in the table and all indexes.
   template <class T>
   void replace(const std::string& id, const Ptr<T>& before, const Ptr<T>& after);
-  void reindex(const std::string& id, const model::v1::Task* before, const Ptr<model::v1::Task>& after);
-  void reindex(const std::string& id, const model::v1::Node* before, const Ptr<model::v1::Node>& after);
-  void reindex(const std::string& id, const model::v1::Cluster* before, const Ptr<model::v1::Cluster>& after);
+  void reindex(const std::string& id, const model::v1::Task* before,
+               const Ptr<model::v1::Task>& after);
+  void reindex(const std::string& id, const model::v1::Node* before,
+               const Ptr<model::v1::Node>& after);
+  void reindex(const std::string& id, const model::v1::Cluster* before,
+               const Ptr<model::v1::Cluster>& after);
   template <class T>
   void reindex(const std::string& id, const T* before, const Ptr<T>& after);
 
-  std::tuple<ObjectMap<model::v1::Cluster>, ObjectMap<model::v1::Node>, ObjectMap<model::v1::Service>,
-             ObjectMap<model::v1::Task>, ObjectMap<model::v1::Network>, ObjectMap<model::v1::Secret>,
+  std::tuple<ObjectMap<model::v1::Cluster>, ObjectMap<model::v1::Node>,
+             ObjectMap<model::v1::Service>, ObjectMap<model::v1::Task>,
+             ObjectMap<model::v1::Network>, ObjectMap<model::v1::Secret>,
              ObjectMap<model::v1::Config>>
       tables_;
   std::tuple<Index<model::v1::Service>, Index<model::v1::Network>, Index<model::v1::Secret>,

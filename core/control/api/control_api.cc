@@ -22,7 +22,8 @@ constexpr int kRemoveTries = 8;
 
 Error too_many_streams() {
   return Error{Code::kResourceExhausted,
-               std::to_string(kStreamsMax) + " streams of this kind are open; close some", "TOO_MANY_STREAMS"};
+               std::to_string(kStreamsMax) + " streams of this kind are open; close some",
+               "TOO_MANY_STREAMS"};
 }
 
 template <class T>
@@ -34,8 +35,8 @@ T shown(const T& object) {
 
 }  // namespace
 
-ControlApi::ControlApi(Env& env, rpc::Caller& caller, store::Store& store, store::Proposer& proposer,
-                       Config config)
+ControlApi::ControlApi(Env& env, rpc::Caller& caller, store::Store& store,
+                       store::Proposer& proposer, Config config)
     : env_(env),
       caller_(caller),
       store_(store),
@@ -72,10 +73,11 @@ void ControlApi::commit(Edit<T> edit, Reply<Response> reply, void (*fill)(Respon
   if (edit.transaction.empty()) {
     return reply(answer(edit.object));
   }
-  auto done = [this, alive = std::weak_ptr<char>(alive_), object = std::move(edit.object), reply, answer,
-               after = std::move(after)](Result<std::uint64_t> result) {
+  auto done = [this, alive = std::weak_ptr<char>(alive_), object = std::move(edit.object), reply,
+               answer, after = std::move(after)](Result<std::uint64_t> result) {
     if (alive.expired()) {
-      return reply(Error{Code::kTimeout, "the manager stopped; read again before repeating", "PROPOSAL_UNKNOWN"});
+      return reply(Error{Code::kTimeout, "the manager stopped; read again before repeating",
+                         "PROPOSAL_UNKNOWN"});
     }
     if (after) {
       after();
@@ -89,10 +91,11 @@ void ControlApi::commit(Edit<T> edit, Reply<Response> reply, void (*fill)(Respon
   proposer_.propose(std::move(edit.transaction), std::move(done));
 }
 
-void ControlApi::create_service(const v1::CreateServiceRequest& request, const rpc::CallContext& context,
+void ControlApi::create_service(const v1::CreateServiceRequest& request,
+                                const rpc::CallContext& context,
                                 Reply<v1::CreateServiceResponse> reply) {
-  auto edit = control::create_service(store_.view(), request, context.operation_id, names_in_flight_,
-                                      env_.random);
+  auto edit = control::create_service(store_.view(), request, context.operation_id,
+                                      names_in_flight_, env_.random);
   if (!edit) {
     return reply(std::move(edit).error());
   }
@@ -102,22 +105,28 @@ void ControlApi::create_service(const v1::CreateServiceRequest& request, const r
   }
   commit<Service, v1::CreateServiceResponse>(
       *std::move(edit), std::move(reply),
-      [](v1::CreateServiceResponse& response, Service service) { *response.mutable_service() = std::move(service); },
+      [](v1::CreateServiceResponse& response, Service service) {
+        *response.mutable_service() = std::move(service);
+      },
       [this, name] { names_in_flight_.erase(name); });
 }
 
-void ControlApi::update_service(const v1::UpdateServiceRequest& request, const rpc::CallContext& context,
+void ControlApi::update_service(const v1::UpdateServiceRequest& request,
+                                const rpc::CallContext& context,
                                 Reply<v1::UpdateServiceResponse> reply) {
-  auto edit = control::update_service(store_.view(), request, context.operation_id, env_.clock.wall_now());
+  auto edit =
+      control::update_service(store_.view(), request, context.operation_id, env_.clock.wall_now());
   if (!edit) {
     return reply(std::move(edit).error());
   }
   commit<Service, v1::UpdateServiceResponse>(
-      *std::move(edit), std::move(reply),
-      [](v1::UpdateServiceResponse& response, Service service) { *response.mutable_service() = std::move(service); });
+      *std::move(edit), std::move(reply), [](v1::UpdateServiceResponse& response, Service service) {
+        *response.mutable_service() = std::move(service);
+      });
 }
 
-void ControlApi::remove_service(const v1::RemoveServiceRequest& request, const rpc::CallContext& context,
+void ControlApi::remove_service(const v1::RemoveServiceRequest& request,
+                                const rpc::CallContext& context,
                                 Reply<v1::RemoveServiceResponse> reply) {
   if (!context.operation_id.empty() &&
       std::find(removals_.begin(), removals_.end(), context.operation_id) != removals_.end()) {
@@ -126,8 +135,9 @@ void ControlApi::remove_service(const v1::RemoveServiceRequest& request, const r
   try_remove(request, context.operation_id, kRemoveTries, std::move(reply));
 }
 
-void ControlApi::try_remove(const v1::RemoveServiceRequest& request, const std::string& operation_id,
-                            int tries_left, Reply<v1::RemoveServiceResponse> reply) {
+void ControlApi::try_remove(const v1::RemoveServiceRequest& request,
+                            const std::string& operation_id, int tries_left,
+                            Reply<v1::RemoveServiceResponse> reply) {
   auto edit = control::remove_service(store_.view(), request);
   if (!edit) {
     return reply(std::move(edit).error());
@@ -158,9 +168,10 @@ void ControlApi::update_node(const v1::UpdateNodeRequest& request, const rpc::Ca
   if (!edit) {
     return reply(std::move(edit).error());
   }
-  commit<Node, v1::UpdateNodeResponse>(
-      *std::move(edit), std::move(reply),
-      [](v1::UpdateNodeResponse& response, Node node) { *response.mutable_node() = std::move(node); });
+  commit<Node, v1::UpdateNodeResponse>(*std::move(edit), std::move(reply),
+                                       [](v1::UpdateNodeResponse& response, Node node) {
+                                         *response.mutable_node() = std::move(node);
+                                       });
 }
 
 Result<v1::GetServiceResponse> ControlApi::get_service(const v1::GetServiceRequest& request) {
@@ -201,7 +212,8 @@ Result<v1::ListTasksResponse> ControlApi::list_tasks(const v1::ListTasksRequest&
       }
     }
   };
-  const std::set<std::string> services(filters.values("service").begin(), filters.values("service").end());
+  const std::set<std::string> services(filters.values("service").begin(),
+                                       filters.values("service").end());
   if (services.empty()) {
     add(view.all<Task>());
   }

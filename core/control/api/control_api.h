@@ -1,8 +1,8 @@
 #pragma once
 
-// Answers control/1: what agentctl and gateways ask of the swarm. Decisions are in edit.h, filters.h
-// and lookup.h; this class proposes, answers and keeps the streams. Lives as long as its Manager; the
-// manager lets requests in only while it leads. Loop thread only.
+// Answers control/1: what agentctl and gateways ask of the swarm. Decisions are in edit.h,
+// filters.h and lookup.h; this class proposes, answers and keeps the streams. Lives as long as its
+// Manager; the manager lets requests in only while it leads. Loop thread only.
 
 #include <deque>
 #include <functional>
@@ -33,7 +33,8 @@ class ControlApi {
   /// Calls back with the API as soon as this manager leads, or with why not.
   using Access = std::function<void(std::function<void(Result<ControlApi*>)>)>;
 
-  ControlApi(Env& env, rpc::Caller& caller, store::Store& store, store::Proposer& proposer, Config config);
+  ControlApi(Env& env, rpc::Caller& caller, store::Store& store, store::Proposer& proposer,
+             Config config);
   ~ControlApi();
   ControlApi(const ControlApi&) = delete;
   ControlApi& operator=(const ControlApi&) = delete;
@@ -47,23 +48,29 @@ class ControlApi {
   template <class Response>
   using Reply = rpc::Reply<Response>;
 
-  void create_service(const control::v1::CreateServiceRequest& request, const rpc::CallContext& context,
+  void create_service(const control::v1::CreateServiceRequest& request,
+                      const rpc::CallContext& context,
                       Reply<control::v1::CreateServiceResponse> reply);
-  void update_service(const control::v1::UpdateServiceRequest& request, const rpc::CallContext& context,
+  void update_service(const control::v1::UpdateServiceRequest& request,
+                      const rpc::CallContext& context,
                       Reply<control::v1::UpdateServiceResponse> reply);
-  void remove_service(const control::v1::RemoveServiceRequest& request, const rpc::CallContext& context,
+  void remove_service(const control::v1::RemoveServiceRequest& request,
+                      const rpc::CallContext& context,
                       Reply<control::v1::RemoveServiceResponse> reply);
   void try_remove(const control::v1::RemoveServiceRequest& request, const std::string& operation_id,
                   int tries_left, Reply<control::v1::RemoveServiceResponse> reply);
   void update_node(const control::v1::UpdateNodeRequest& request, const rpc::CallContext& context,
                    Reply<control::v1::UpdateNodeResponse> reply);
-  Result<control::v1::GetServiceResponse> get_service(const control::v1::GetServiceRequest& request);
-  Result<control::v1::ListServicesResponse> list_services(const control::v1::ListServicesRequest& request);
+  Result<control::v1::GetServiceResponse> get_service(
+      const control::v1::GetServiceRequest& request);
+  Result<control::v1::ListServicesResponse> list_services(
+      const control::v1::ListServicesRequest& request);
   Result<control::v1::ListTasksResponse> list_tasks(const control::v1::ListTasksRequest& request);
   Result<control::v1::GetTaskResponse> get_task(const control::v1::GetTaskRequest& request);
   Result<control::v1::ListNodesResponse> list_nodes(const control::v1::ListNodesRequest& request);
   Result<control::v1::GetNodeResponse> get_node(const control::v1::GetNodeRequest& request);
-  Result<control::v1::GetClusterResponse> get_cluster(const control::v1::GetClusterRequest& request);
+  Result<control::v1::GetClusterResponse> get_cluster(
+      const control::v1::GetClusterRequest& request);
   void watch(const control::v1::WatchRequest& request, WatchStream::Stream stream);
   void service_logs(const control::v1::ServiceLogsRequest& request, LogStream::Stream stream);
 

@@ -14,7 +14,8 @@ namespace methods = control::v1::methods;
 Status check_caller(const rpc::CallContext& context) {
   if (context.principal.kind() == "node" && context.principal.role() != "manager") {
     return Error{Code::kPermissionDenied,
-                 "node '" + context.principal.id() + "' is a worker; ask a manager", "NOT_A_MANAGER"};
+                 "node '" + context.principal.id() + "' is a worker; ask a manager",
+                 "NOT_A_MANAGER"};
   }
   return ok();
 }
@@ -48,14 +49,15 @@ void on_write(rpc::MethodTable& table, const ControlApi::Access& access, Handler
 
 template <class M, class Handler>
 void on_stream(rpc::MethodTable& table, const ControlApi::Access& access, Handler handler) {
-  table.on_stream<M>([access, handler](const typename M::Request& request, rpc::TypedServerStream<M> stream) {
-    if (auto status = check_caller(stream.context()); !status) {
-      return stream.finish(std::move(status));
-    }
-    access([handler, request, stream](Result<ControlApi*> api) mutable {
-      api ? ((*api)->*handler)(request, stream) : stream.finish(std::move(api).error());
-    });
-  });
+  table.on_stream<M>(
+      [access, handler](const typename M::Request& request, rpc::TypedServerStream<M> stream) {
+        if (auto status = check_caller(stream.context()); !status) {
+          return stream.finish(std::move(status));
+        }
+        access([handler, request, stream](Result<ControlApi*> api) mutable {
+          api ? ((*api)->*handler)(request, stream) : stream.finish(std::move(api).error());
+        });
+      });
 }
 
 }  // namespace

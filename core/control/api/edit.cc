@@ -37,9 +37,9 @@ Status check_version(std::string_view noun, std::string_view name, std::uint64_t
   }
   if (read != present) {
     return Error{Code::kConflict,
-                 std::string(noun) + " '" + std::string(name) + "' changed since it was read (version " +
-                     std::to_string(read) + ", now " + std::to_string(present) +
-                     "); read it again and repeat the change",
+                 std::string(noun) + " '" + std::string(name) +
+                     "' changed since it was read (version " + std::to_string(read) + ", now " +
+                     std::to_string(present) + "); read it again and repeat the change",
                  "VERSION_CONFLICT"};
   }
   return ok();
@@ -105,10 +105,12 @@ void replace_spec(Service& service, const ServiceSpec& spec, std::uint64_t new_v
   *service.mutable_previous_spec() = before;
 }
 
-std::string free_name(const store::View& view, const std::set<std::string>& in_flight, Random& random) {
+std::string free_name(const store::View& view, const std::set<std::string>& in_flight,
+                      Random& random) {
   std::string name = model::random_name(random);
   const std::string base = name;
-  for (int number = 1; view.service_by_name(name) != nullptr || in_flight.contains(name); ++number) {
+  for (int number = 1; view.service_by_name(name) != nullptr || in_flight.contains(name);
+       ++number) {
     name = base + std::to_string(number);
   }
   return name;
@@ -117,8 +119,9 @@ std::string free_name(const store::View& view, const std::set<std::string>& in_f
 }  // namespace
 
 bool has_operation(const model::v1::Meta& meta, const std::string& operation_id) {
-  return !operation_id.empty() && std::find(meta.operation_ids().begin(), meta.operation_ids().end(),
-                                            operation_id) != meta.operation_ids().end();
+  return !operation_id.empty() &&
+         std::find(meta.operation_ids().begin(), meta.operation_ids().end(), operation_id) !=
+             meta.operation_ids().end();
 }
 
 Result<Edit<Service>> create_service(const store::View& view,
@@ -168,12 +171,14 @@ Result<Edit<Service>> update_service(const store::View& view,
   if (has_operation(known->meta(), operation_id)) {
     return edit;
   }
-  SKEP_TRY(check_version("service", known->spec().name(), request.version(), known->meta().version()));
+  SKEP_TRY(
+      check_version("service", known->spec().name(), request.version(), known->meta().version()));
   Service& service = edit.object;
   // Higher than every earlier one: the version that was read grows with every change.
   const std::uint64_t new_version = known->meta().version();
   if (request.rollback()) {
-    SKEP_TRY_ASSIGN(service, begin_rollback(*known, new_version, now, "manually requested rollback"));
+    SKEP_TRY_ASSIGN(service,
+                    begin_rollback(*known, new_version, now, "manually requested rollback"));
   } else {
     replace_spec(service, request.spec(), new_version);
   }
@@ -193,7 +198,8 @@ Result<Edit<Service>> remove_service(const store::View& view,
   return edit;
 }
 
-Result<Edit<Node>> update_node(const store::View& view, const control::v1::UpdateNodeRequest& request,
+Result<Edit<Node>> update_node(const store::View& view,
+                               const control::v1::UpdateNodeRequest& request,
                                const std::string& operation_id, std::string_view self) {
   SKEP_TRY_ASSIGN(const auto known, find_node(view, request.ref(), self));
   Edit<Node> edit;

@@ -15,8 +15,8 @@
 
 namespace skep::control {
 
-/// What a request amounts to. `transaction` is empty when the operation was done before (a repeat with
-/// the same operation id): answer with `object` at once.
+/// What a request amounts to. `transaction` is empty when the operation was done before (a repeat
+/// with the same operation id): answer with `object` at once.
 template <class T>
 struct Edit {
   T object;  ///< as it will be, except for the meta the log fills
@@ -24,7 +24,7 @@ struct Edit {
   std::vector<std::string> warnings;
 };
 
-inline constexpr std::size_t kOperationIdsKept = 16;          // per object
+inline constexpr std::size_t kOperationIdsKept = 16;            // per object
 inline constexpr std::size_t kServiceSpecBytesMax = 128 << 10;  // a task must fit a stream chunk
 
 /// kInvalidArgument; kAlreadyExists for a name or published port in use; kNotFound for a network or

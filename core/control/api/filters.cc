@@ -37,9 +37,10 @@ std::string_view mode_name(const model::v1::ServiceSpec& spec) {
 }
 
 Error bad_value(std::string_view key, std::string_view value, std::string_view allowed) {
-  return Error{Code::kInvalidArgument,
-               "filter '" + std::string(key) + "=" + std::string(value) + "': use " + std::string(allowed),
-               "BAD_FILTER"};
+  return Error{
+      Code::kInvalidArgument,
+      "filter '" + std::string(key) + "=" + std::string(value) + "': use " + std::string(allowed),
+      "BAD_FILTER"};
 }
 
 Status check_values(const Filters& filters, std::string_view key,
@@ -58,7 +59,8 @@ bool is_true(std::string_view value) {
 
 }  // namespace
 
-Result<Filters> Filters::make(const Repeated& filters, std::initializer_list<std::string_view> known) {
+Result<Filters> Filters::make(const Repeated& filters,
+                              std::initializer_list<std::string_view> known) {
   Filters made;
   for (const auto& filter : filters) {
     if (std::find(known.begin(), known.end(), filter.key()) == known.end()) {
@@ -98,9 +100,10 @@ Result<Filters> Filters::for_services(const Repeated& filters) {
 
 Result<Filters> Filters::for_tasks(const Repeated& filters, const store::View& view,
                                    std::string_view self) {
-  SKEP_TRY_ASSIGN(Filters made, make(filters, {"id", "name", "label", "service", "node", "desired-state",
-                                               "runtime", "_up-to-date"}));
-  SKEP_TRY(check_values(made, "desired-state", {"running", "shutdown", "accepted", "ready", "complete", "remove"},
+  SKEP_TRY_ASSIGN(Filters made, make(filters, {"id", "name", "label", "service", "node",
+                                               "desired-state", "runtime", "_up-to-date"}));
+  SKEP_TRY(check_values(made, "desired-state",
+                        {"running", "shutdown", "accepted", "ready", "complete", "remove"},
                         "running, shutdown or accepted"));
   SKEP_TRY(check_values(made, "_up-to-date", {"true", "false", "1", "0"}, "true or false"));
   if (const auto it = made.by_key_.find("service"); it != made.by_key_.end()) {
@@ -119,7 +122,8 @@ Result<Filters> Filters::for_tasks(const Repeated& filters, const store::View& v
 }
 
 Result<Filters> Filters::for_nodes(const Repeated& filters) {
-  SKEP_TRY_ASSIGN(Filters made, make(filters, {"id", "name", "label", "node.label", "role", "membership"}));
+  SKEP_TRY_ASSIGN(Filters made,
+                  make(filters, {"id", "name", "label", "node.label", "role", "membership"}));
   SKEP_TRY(check_values(made, "role", {"manager", "worker"}, "manager or worker"));
   SKEP_TRY(check_values(made, "membership", {"accepted", "pending"}, "accepted or pending"));
   return made;
@@ -132,7 +136,8 @@ bool Filters::matches(const model::v1::Service& service) const {
          any("name", [&](const auto& value) { return spec.name().starts_with(value); }) &&
          any("label", [&](const auto& value) { return label_matches(spec.labels(), value); }) &&
          any("mode", [&](const auto& value) { return value == mode_name(spec); }) &&
-         any("runtime", [&](const auto& value) { return value == (runtime.empty() ? "oci" : runtime); });
+         any("runtime",
+             [&](const auto& value) { return value == (runtime.empty() ? "oci" : runtime); });
 }
 
 bool Filters::matches(const model::v1::Task& task, const store::View& view) const {
@@ -144,12 +149,16 @@ bool Filters::matches(const model::v1::Task& task, const store::View& view) cons
   };
   return any("id", [&](const auto& value) { return task.id().starts_with(value); }) &&
          any("name", [&](const auto& value) { return task_name(task).starts_with(value); }) &&
-         any("label", [&](const auto& value) { return label_matches(task.service_labels(), value); }) &&
+         any("label",
+             [&](const auto& value) { return label_matches(task.service_labels(), value); }) &&
          any("service", [&](const auto& value) { return task.service_id() == value; }) &&
          any("node", [&](const auto& value) { return task.node_id() == value; }) &&
          any("desired-state",
-             [&](const auto& value) { return value == model::task_state_name(task.desired_state()); }) &&
-         any("runtime", [&](const auto& value) { return value == (runtime.empty() ? "oci" : runtime); }) &&
+             [&](const auto& value) {
+               return value == model::task_state_name(task.desired_state());
+             }) &&
+         any("runtime",
+             [&](const auto& value) { return value == (runtime.empty() ? "oci" : runtime); }) &&
          any("_up-to-date", up_to_date);
 }
 
@@ -162,8 +171,12 @@ bool Filters::matches(const model::v1::Node& node) const {
                return description.hostname().starts_with(value) ||
                       (!node.spec().name().empty() && node.spec().name().starts_with(value));
              }) &&
-         any("label", [&](const auto& value) { return label_matches(description.engine().labels(), value); }) &&
-         any("node.label", [&](const auto& value) { return label_matches(node.spec().labels(), value); }) &&
+         any("label",
+             [&](const auto& value) {
+               return label_matches(description.engine().labels(), value);
+             }) &&
+         any("node.label",
+             [&](const auto& value) { return label_matches(node.spec().labels(), value); }) &&
          any("role", [&](const auto& value) { return (value == "manager") == manager; }) &&
          any("membership", [&](const auto& value) { return value == "accepted"; });
 }

@@ -15,15 +15,16 @@
 
 namespace skep::control {
 
-/// Checked filters of one kind of list. Unknown keys and impossible values are kInvalidArgument with
-/// the keys that exist.
+/// Checked filters of one kind of list. Unknown keys and impossible values are kInvalidArgument
+/// with the keys that exist.
 class Filters {
  public:
   using Repeated = google::protobuf::RepeatedPtrField<control::v1::Filter>;
 
   static Result<Filters> for_services(const Repeated& filters);
   /// References in `service` and `node` filters are resolved (id, name, prefix, "self").
-  static Result<Filters> for_tasks(const Repeated& filters, const store::View& view, std::string_view self);
+  static Result<Filters> for_tasks(const Repeated& filters, const store::View& view,
+                                   std::string_view self);
   static Result<Filters> for_nodes(const Repeated& filters);
 
   [[nodiscard]] bool matches(const model::v1::Service& service) const;
@@ -35,7 +36,8 @@ class Filters {
   [[nodiscard]] const std::vector<std::string>& values(std::string_view key) const;
 
  private:
-  static Result<Filters> make(const Repeated& filters, std::initializer_list<std::string_view> known);
+  static Result<Filters> make(const Repeated& filters,
+                              std::initializer_list<std::string_view> known);
   template <class Test>
   [[nodiscard]] bool any(std::string_view key, Test test) const;
 

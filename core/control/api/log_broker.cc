@@ -28,12 +28,13 @@ LogStream::~LogStream() {
   store_.unsubscribe(subscription_);
 }
 
-std::shared_ptr<LogStream> LogStream::open(store::Store& store, rpc::Caller& caller, LogTarget target,
-                                           const control::v1::ServiceLogsRequest& request, Stream stream,
-                                           std::function<void(LogStream*)> on_end) {
+std::shared_ptr<LogStream> LogStream::open(store::Store& store, rpc::Caller& caller,
+                                           LogTarget target,
+                                           const control::v1::ServiceLogsRequest& request,
+                                           Stream stream, std::function<void(LogStream*)> on_end) {
   const auto raw = stream.raw();
-  const std::shared_ptr<LogStream> self(
-      new LogStream(store, caller, std::move(target), request, std::move(stream), std::move(on_end)));
+  const std::shared_ptr<LogStream> self(new LogStream(store, caller, std::move(target), request,
+                                                      std::move(stream), std::move(on_end)));
   const std::weak_ptr<LogStream> weak = self;
   raw->set_handlers([](rpc::Body) {}, [] {},
                     [weak] {
@@ -101,7 +102,8 @@ void LogStream::consider(const model::v1::Task& task) {
     return note(task, target.error().message);
   }
   if (open_sources_ >= kTasksMax) {
-    return note(task, "more than " + std::to_string(kTasksMax) + " tasks have logs; ask for this task alone");
+    return note(task, "more than " + std::to_string(kTasksMax) +
+                          " tasks have logs; ask for this task alone");
   }
   runtime::v1::LogsRequest request;
   request.set_container_id(container);
@@ -208,7 +210,8 @@ void LogStream::hold_sources(bool hold) {
 void LogStream::finish_if_done() {
   // Following a service goes on even while none of its tasks runs; following one task ends with it.
   const bool may_grow = request_.follow() && !service_id_.empty();
-  const bool waits = request_.follow() && service_id_.empty() && sources_.begin()->second.node_id.empty();
+  const bool waits =
+      request_.follow() && service_id_.empty() && sources_.begin()->second.node_id.empty();
   if (!ended_ && open_sources_ == 0 && queue_.empty() && !may_grow && !waits) {
     finish(ok());
   }

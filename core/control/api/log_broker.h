@@ -1,9 +1,9 @@
 #pragma once
 
-// One control/1/service_logs call: reads the logs of every task of a service (or of one task) from the
-// runtime driver that has its container and merges them into one stream, at the pace of the reader:
-// while the reader has no credit, the drivers get none. With `follow`, tasks that start later join.
-// Loop thread.
+// One control/1/service_logs call: reads the logs of every task of a service (or of one task) from
+// the runtime driver that has its container and merges them into one stream, at the pace of the
+// reader: while the reader has no credit, the drivers get none. With `follow`, tasks that start
+// later join. Loop thread.
 
 #include <deque>
 #include <functional>
@@ -27,8 +27,8 @@ class LogStream : public std::enable_shared_from_this<LogStream> {
 
   /// Finishes the stream itself when nothing bears that name. `on_end` is called once.
   static std::shared_ptr<LogStream> open(store::Store& store, rpc::Caller& caller, LogTarget target,
-                                         const control::v1::ServiceLogsRequest& request, Stream stream,
-                                         std::function<void(LogStream*)> on_end);
+                                         const control::v1::ServiceLogsRequest& request,
+                                         Stream stream, std::function<void(LogStream*)> on_end);
   ~LogStream();
   void finish(Status status);
 
@@ -59,7 +59,7 @@ class LogStream : public std::enable_shared_from_this<LogStream> {
   const control::v1::ServiceLogsRequest request_;
   Stream stream_;
   std::function<void(LogStream*)> on_end_;
-  std::string service_id_;  // empty: one task
+  std::string service_id_;                 // empty: one task
   std::map<std::string, Source> sources_;  // by task id
   std::deque<control::v1::ServiceLogLine> queue_;
   store::SubscriptionId subscription_ = 0;

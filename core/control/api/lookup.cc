@@ -26,8 +26,8 @@ Result<store::Ptr<T>> find_by_prefix(const store::ObjectMap<T>& objects, std::st
   const auto second = std::next(first);
   if (second != objects.end() && second->first.starts_with(prefix)) {
     return Error{Code::kInvalidArgument,
-                 "several " + std::string(noun) + "s have an id that begins with '" + std::string(prefix) +
-                     "'; give more of it",
+                 "several " + std::string(noun) + "s have an id that begins with '" +
+                     std::string(prefix) + "'; give more of it",
                  "AMBIGUOUS_REFERENCE"};
   }
   return first->second;
@@ -46,7 +46,8 @@ store::Ptr<Task> find_task_by_name(const store::View& view, std::string_view ref
       if (ref == name + "." + id) {
         return task;
       }
-      if (ref == name && (newest == nullptr || newest->meta().created_at() < task->meta().created_at())) {
+      if (ref == name &&
+          (newest == nullptr || newest->meta().created_at() < task->meta().created_at())) {
         newest = task;
       }
     }
@@ -99,7 +100,8 @@ Result<store::Ptr<Task>> find_task(const store::View& view, std::string_view ref
   return find_by_prefix(view.all<Task>(), ref, "task");
 }
 
-Result<store::Ptr<Node>> find_node(const store::View& view, std::string_view ref, std::string_view self) {
+Result<store::Ptr<Node>> find_node(const store::View& view, std::string_view ref,
+                                   std::string_view self) {
   if (auto node = view.get<Node>(ref == "self" ? self : ref)) {
     return node;
   }

@@ -26,8 +26,9 @@ Result<store::Ptr<model::v1::Node>> find_node(const store::View& view, std::stri
 /// "web.1", or "web.NODE" for global services.
 std::string task_name(const model::v1::Task& task);
 
-/// Running: observed and desired running. Desired: replicas, or nodes a global service is wanted on,
-/// or what a job has at once. Completed: tasks of the present iteration of a job that succeeded.
+/// Running: observed and desired running. Desired: replicas, or nodes a global service is wanted
+/// on, or what a job has at once. Completed: tasks of the present iteration of a job that
+/// succeeded.
 control::v1::ServiceCounts count_tasks(const store::View& view, const model::v1::Service& service);
 
 }  // namespace skep::control

@@ -49,7 +49,8 @@ const char* action_name(store::Action action) {
 
 }  // namespace
 
-WatchStream::WatchStream(store::Store& store, Stream stream, std::function<void(WatchStream*)> on_end)
+WatchStream::WatchStream(store::Store& store, Stream stream,
+                         std::function<void(WatchStream*)> on_end)
     : store_(store), stream_(std::move(stream)), on_end_(std::move(on_end)) {}
 
 WatchStream::~WatchStream() {
@@ -90,10 +91,12 @@ void WatchStream::queue_present() {
 }
 
 std::shared_ptr<WatchStream> WatchStream::open(store::Store& store,
-                                               const control::v1::WatchRequest& request, Stream stream,
+                                               const control::v1::WatchRequest& request,
+                                               Stream stream,
                                                std::function<void(WatchStream*)> on_end) {
   auto raw = stream.raw();
-  const std::shared_ptr<WatchStream> self(new WatchStream(store, std::move(stream), std::move(on_end)));
+  const std::shared_ptr<WatchStream> self(
+      new WatchStream(store, std::move(stream), std::move(on_end)));
   if (auto status = self->choose_tables(request); !status) {
     self->stream_.finish(std::move(status));
     return nullptr;
@@ -123,7 +126,8 @@ std::shared_ptr<WatchStream> WatchStream::open(store::Store& store,
     self->subscription_ = store.subscribe(watch);
   }
   self->present_left_ = self->queue_.size();
-  raw->set_handlers([](rpc::Body) {}, [] {}, [weak = std::weak_ptr<WatchStream>(self)] {
+  raw->set_handlers([](rpc::Body) {}, [] {},
+                    [weak = std::weak_ptr<WatchStream>(self)] {
                       if (const auto watcher = weak.lock()) {
                         watcher->end();
                       }
@@ -146,9 +150,10 @@ void WatchStream::on_commit(const store::Commit& commit) {
   }
   pump();
   if (!ended_ && queue_.size() > present_left_ + kQueueMax) {
-    finish(Error{Code::kResourceExhausted,
-                 "the reader is too slow; watch again with resume_after " + std::to_string(last_sent_),
-                 "WATCH_TOO_SLOW"});
+    finish(
+        Error{Code::kResourceExhausted,
+              "the reader is too slow; watch again with resume_after " + std::to_string(last_sent_),
+              "WATCH_TOO_SLOW"});
   }
 }
 

@@ -1,7 +1,8 @@
 #pragma once
 
-// One control/1/watch call: the present objects, "synced", then changes as they are committed, at the
-// pace of the reader. A reader that falls too far behind is told from where to resume. Loop thread.
+// One control/1/watch call: the present objects, "synced", then changes as they are committed, at
+// the pace of the reader. A reader that falls too far behind is told from where to resume. Loop
+// thread.
 
 #include <deque>
 #include <memory>
@@ -21,8 +22,9 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
 
   /// Finishes the stream itself when the request is wrong (unknown table) or cannot be resumed
   /// (SNAPSHOT_AGAIN). `on_end` is called once when the stream is over.
-  static std::shared_ptr<WatchStream> open(store::Store& store, const control::v1::WatchRequest& request,
-                                           Stream stream, std::function<void(WatchStream*)> on_end);
+  static std::shared_ptr<WatchStream> open(store::Store& store,
+                                           const control::v1::WatchRequest& request, Stream stream,
+                                           std::function<void(WatchStream*)> on_end);
   ~WatchStream();
 
   /// Ends it from our side.

@@ -37,8 +37,8 @@ class AssignmentSet {
   void sync_files(const store::View& view, Writer& writer);
 
   const std::string node_id_;
-  bool complete_ = true;              // nothing was sent yet
-  std::set<std::string> dirty_;       // task ids
+  bool complete_ = true;                       // nothing was sent yet
+  std::set<std::string> dirty_;                // task ids
   std::map<std::string, std::uint64_t> sent_;  // task id -> hash of what the node acts on
   // Secrets and configs go only to nodes with a live task that names them.
   std::map<std::string, std::set<std::string>> secret_users_;  // secret id -> task ids

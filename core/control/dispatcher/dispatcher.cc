@@ -15,16 +15,11 @@ using namespace std::chrono_literals;
 using model::v1::Node;
 using model::v1::Task;
 
-constexpr Duration kBatchTime = 100ms;      // between two assignment messages to one node
-constexpr std::size_t kBatchChanges = 100;  // unless so many changes wait
-constexpr Duration kWritePause = 500ms;     // after a failed write
+constexpr Duration kWritePause = 500ms;  // after a failed write
 constexpr Duration kPeriodMin = 100ms;
 
-Error unknown_session() {
-  return Error{Code::kNotFound, "this session is over; open a new one", "SESSION_UNKNOWN"};
-}
-
-model::v1::NodeStatus with_state(const Node* node, model::v1::NodeState state, std::string message) {
+model::v1::NodeStatus with_state(const Node* node, model::v1::NodeState state,
+                                 std::string message) {
   model::v1::NodeStatus status;
   if (node != nullptr) {
     status = node->status();
@@ -44,6 +39,10 @@ void append(Effects& effects, T effect) {
 Dispatcher::Dispatcher(const store::View& view, Random& random, Settings settings)
     : view_(view), random_(random), settings_(std::move(settings)) {}
 Dispatcher::~Dispatcher() = default;
+
+Error Dispatcher::unknown_session() {
+  return Error{Code::kNotFound, "this session is over; open a new one", "SESSION_UNKNOWN"};
+}
 
 Duration Dispatcher::period() const {
   const auto cluster = view_.cluster();
@@ -98,8 +97,8 @@ void Dispatcher::end_session(const std::string& session_id, Error error, Effects
   append(effects, effect::EndSession{session_id, std::move(error)});
 }
 
-Result<std::string> Dispatcher::open_session(const dispatch::v1::SessionRequest& request, TimePoint now,
-                                             Effects& effects) {
+Result<std::string> Dispatcher::open_session(const dispatch::v1::SessionRequest& request,
+                                             TimePoint now, Effects& effects) {
   const auto node = view_.get<Node>(request.node_id());
   if (node == nullptr) {
     return Error{Code::kNotFound,
@@ -109,12 +108,14 @@ Result<std::string> Dispatcher::open_session(const dispatch::v1::SessionRequest&
   if (const auto old = session_of_node_.find(request.node_id()); old != session_of_node_.end()) {
     const Session& session = sessions_.at(old->second);
     if (session.stream_open && session.boot_id != request.boot_id()) {
-      SKEP_WARN("a node opened a second session while the first one is alive; do two agents share "
-                "one identity?",
-                {"node", request.node_id()});
+      SKEP_WARN(
+          "a node opened a second session while the first one is alive; do two agents share "
+          "one identity?",
+          {"node", request.node_id()});
     }
     end_session(std::string(old->second),
-                Error{Code::kConflict, "the node opened a newer session", "SESSION_REPLACED"}, effects);
+                Error{Code::kConflict, "the node opened a newer session", "SESSION_REPLACED"},
+                effects);
   }
   const std::string session_id = model::new_id(random_);
   Session& session = sessions_[session_id];
@@ -171,12 +172,14 @@ Result<dispatch::v1::HeartbeatResponse> Dispatcher::heartbeat(
     return unknown_session();
   }
   session->restarting = request.restarting();
-  give_until(session->node_id, now + (request.restarting()
-                                          ? model::kNodeRestartGrace
-                                          : 3 * period() + model::kHeartbeatJitter));
+  give_until(session->node_id,
+             now + (request.restarting() ? model::kNodeRestartGrace
+                                         : 3 * period() + model::kHeartbeatJitter));
   // The jitter keeps nodes that started together from beating together.
   const auto jitter = static_cast<std::int64_t>(
-      random_.below(static_cast<std::uint64_t>(std::min<Duration>(model::kHeartbeatJitter, period() / 10).count()) + 1));
+      random_.below(static_cast<std::uint64_t>(
+                        std::min<Duration>(model::kHeartbeatJitter, period() / 10).count()) +
+                    1));
   dispatch::v1::HeartbeatResponse response;
   response.set_period(period().count() - jitter);
   return response;
@@ -191,15 +194,18 @@ Status Dispatcher::update_tasks(const dispatch::v1::UpdateTaskStatusRequest& req
   for (const auto& update : request.updates()) {
     const auto task = view_.get<Task>(update.task_id());
     if (task != nullptr && task->node_id() != session->node_id) {
-      return Error{Code::kPermissionDenied,
-                   "task '" + update.task_id() + "' is not assigned to node '" + session->node_id + "'",
-                   "NOT_YOUR_TASK"};
+      return Error{
+          Code::kPermissionDenied,
+          "task '" + update.task_id() + "' is not assigned to node '" + session->node_id + "'",
+          "NOT_YOUR_TASK"};
     }
-    SKEP_TRY_ASSIGN(const auto state, model::parse_task_state(static_cast<int>(update.status().state())));
+    SKEP_TRY_ASSIGN(const auto state,
+                    model::parse_task_state(static_cast<int>(update.status().state())));
     if (state < model::v1::TASK_STATE_ASSIGNED || state > model::v1::TASK_STATE_REJECTED) {
-      return Error{Code::kInvalidArgument,
-                   "a node cannot report state '" + std::string(model::task_state_name(state)) + "'",
-                   "BAD_TASK_STATE"};
+      return Error{
+          Code::kInvalidArgument,
+          "a node cannot report state '" + std::string(model::task_state_name(state)) + "'",
+          "BAD_TASK_STATE"};
     }
   }
   for (const auto& update : request.updates()) {
@@ -222,108 +228,16 @@ Status Dispatcher::update_description(const dispatch::v1::UpdateDescriptionReque
   return ok();
 }
 
-Status Dispatcher::open_assignments(const std::string& session_id, TimePoint now, Effects& effects) {
-  Session* session = find(session_id);
-  if (session == nullptr || !session->stream_open) {
-    return unknown_session();
-  }
-  session->assignments = std::make_unique<AssignmentSet>(session->node_id);
-  session->sending = false;
-  send_assignments(session_id, *session, now, effects);
-  return ok();
-}
-
-void Dispatcher::send_assignments(const std::string& session_id, Session& session, TimePoint now,
-                                  Effects& effects) {
-  if (session.assignments == nullptr || session.sending) {
-    return;
-  }
-  auto messages = session.assignments->build(view_);
-  if (!messages.empty()) {
-    session.sending = true;
-    session.last_sent = now;
-    append(effects, effect::SendAssignments{session_id, std::move(messages)});
-  }
-}
-
-Effects Dispatcher::assignments_sent(const std::string& session_id, TimePoint now) {
-  Session* session = find(session_id);
-  if (session != nullptr) {
-    session->sending = false;
-    if (session->assignments != nullptr && session->assignments->dirty()) {
-      sends_.emplace(std::max(now, session->last_sent + kBatchTime), session_id);
-    }
-  }
-  return {};
-}
-
-void Dispatcher::assignments_closed(const std::string& session_id) {
-  if (Session* session = find(session_id); session != nullptr) {
-    session->assignments.reset();
-    session->sending = false;
-  }
-}
-
-Effects Dispatcher::on_commit(const store::Commit& commit, TimePoint now) {
-  Effects effects;
-  std::map<std::string, std::vector<const std::string*>> touched;  // node id -> its changed tasks
-  for (const auto& event : commit.events) {
-    if (event.table == store::Table::kNode) {
-      touched[event.id];
-      if (event.action == store::Action::kCreated) {
-        give_until(event.id, now + model::kLeaderChangeGrace);
-      }
-    } else if (const auto* task = event.after != nullptr ? event.after_as<Task>() : event.before_as<Task>();
-               task != nullptr && !task->node_id().empty()) {
-      touched[task->node_id()].push_back(&event.id);
-    }
-  }
-  for (const auto& [node_id, tasks] : touched) {
-    node_changed(node_id, tasks, now, effects);
-  }
-  return effects;
-}
-
-void Dispatcher::node_changed(const std::string& node_id, const std::vector<const std::string*>& tasks,
-                              TimePoint now, Effects& effects) {
-  const auto it = session_of_node_.find(node_id);
-  const auto node = view_.get<Node>(node_id);
-  if (node == nullptr) {
-    forget_deadline(node_id);
-    std::erase_if(orphan_at_, [&](const auto& entry) { return entry.second == node_id; });
-    if (it != session_of_node_.end()) {
-      end_session(std::string(it->second),
-                  Error{Code::kNotFound, "the node was removed from the swarm", "NODE_REMOVED"}, effects);
-    }
-    return;
-  }
-  if (it == session_of_node_.end()) {
-    return;
-  }
-  Session& session = sessions_.at(it->second);
-  if (session.stream_open && node->spec().SerializeAsString() != session.node_spec_sent) {
-    send_session(it->second, session, effects);
-  }
-  if (session.assignments == nullptr) {
-    return;
-  }
-  for (const std::string* id : tasks) {
-    session.assignments->mark(*id);
-  }
-  if (session.assignments->dirty() && !session.sending) {
-    const bool at_once = session.assignments->changes() >= kBatchChanges;
-    sends_.emplace(at_once ? now : std::max(now, session.last_sent + kBatchTime), it->second);
-  }
-}
-
 Effects Dispatcher::on_time(TimePoint now) {
   Effects effects;
   while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
     const std::string node_id = deadlines_.begin()->second;
     forget_deadline(node_id);
     if (const auto it = session_of_node_.find(node_id); it != session_of_node_.end()) {
-      end_session(std::string(it->second),
-                  Error{Code::kTimeout, "the manager heard no heartbeat in time", "HEARTBEAT_MISSED"}, effects);
+      end_session(
+          std::string(it->second),
+          Error{Code::kTimeout, "the manager heard no heartbeat in time", "HEARTBEAT_MISSED"},
+          effects);
     }
     node_missed(node_id, now);
   }
@@ -349,7 +263,8 @@ void Dispatcher::node_missed(const std::string& node_id, TimePoint now) {
     return;
   }
   SKEP_WARN("node is down", {"node", node_id}, {"hostname", node->description().hostname()});
-  writes_.put_node_status(node_id, with_state(node.get(), model::v1::NODE_STATE_DOWN, "heartbeat failure"));
+  writes_.put_node_status(node_id,
+                          with_state(node.get(), model::v1::NODE_STATE_DOWN, "heartbeat failure"));
   orphan_at_.emplace(now + model::kOrphanAfter, node_id);
 }
 

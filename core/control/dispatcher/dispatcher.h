@@ -1,10 +1,10 @@
 #pragma once
 
-// Sessions between this leading manager and the nodes: who is there, what each node should have, and
-// what it reports. Pure: events and time in, effects out; dispatcher_service.h performs them. One
-// object per leadership. A node is down after three missed heartbeats or 3 s after its session's
-// stream closed, whichever comes first; after it said that it restarts, 30 s; a new leader gives every
-// node 30 s. Tasks of a node that stays down for 24 h are orphaned.
+// Sessions between this leading manager and the nodes: who is there, what each node should have,
+// and what it reports. Pure: events and time in, effects out; dispatcher_service.h performs them.
+// One object per leadership. A node is down after three missed heartbeats or 3 s after its
+// session's stream closed, whichever comes first; after it said that it restarts, 30 s; a new
+// leader gives every node 30 s. Tasks of a node that stays down for 24 h are orphaned.
 
 #include <cstdint>
 #include <map>
@@ -52,7 +52,7 @@ using Effects = std::vector<Effect>;
 class Dispatcher {
  public:
   struct Settings {
-    std::uint64_t leader_epoch = 1;      ///< the term
+    std::uint64_t leader_epoch = 1;          ///< the term
     std::vector<std::string> managers = {};  ///< "ID=HOST:PORT"
   };
 
@@ -68,8 +68,8 @@ class Dispatcher {
   /// Far in the future when nothing is due.
   [[nodiscard]] TimePoint next_wakeup() const;
 
-  /// Registers the node anew; a session it had before ends. Answers the session id; the first session
-  /// message is among the effects. kNotFound NODE_UNKNOWN: the node is not of this swarm.
+  /// Registers the node anew; a session it had before ends. Answers the session id; the first
+  /// session message is among the effects. kNotFound NODE_UNKNOWN: the node is not of this swarm.
   Result<std::string> open_session(const dispatch::v1::SessionRequest& request, TimePoint now,
                                    Effects& effects);
   /// The stream of the session broke or its connection closed. Unknown ids are ignored.
@@ -81,8 +81,8 @@ class Dispatcher {
   /// task is not of this node, nothing was taken.
   Status update_tasks(const dispatch::v1::UpdateTaskStatusRequest& request, std::uint64_t token,
                       TimePoint now, Effects& effects);
-  Status update_description(const dispatch::v1::UpdateDescriptionRequest& request, std::uint64_t token,
-                            TimePoint now, Effects& effects);
+  Status update_description(const dispatch::v1::UpdateDescriptionRequest& request,
+                            std::uint64_t token, TimePoint now, Effects& effects);
   /// The node wants its assignments (from the start); replaces an earlier stream of the session.
   Status open_assignments(const std::string& session_id, TimePoint now, Effects& effects);
   Effects assignments_sent(const std::string& session_id, TimePoint now);
@@ -106,6 +106,7 @@ class Dispatcher {
   };
   using Timers = std::set<std::pair<TimePoint, std::string>>;
 
+  static Error unknown_session();
   [[nodiscard]] Duration period() const;
   Session* find(const std::string& session_id);
   void end_session(const std::string& session_id, Error error, Effects& effects);
@@ -116,18 +117,19 @@ class Dispatcher {
   void node_missed(const std::string& node_id, TimePoint now);
   void orphan_tasks(const std::string& node_id);
   void send_session(const std::string& session_id, Session& session, Effects& effects);
-  void send_assignments(const std::string& session_id, Session& session, TimePoint now, Effects& effects);
+  void send_assignments(const std::string& session_id, Session& session, TimePoint now,
+                        Effects& effects);
   void flush(TimePoint now, Effects& effects);
 
   const store::View& view_;
   Random& random_;
   const Settings settings_;
-  std::map<std::string, Session> sessions_;            // by session id
+  std::map<std::string, Session> sessions_;  // by session id
   std::map<std::string, std::string> session_of_node_;
-  Timers deadlines_;                                   // node ids
+  Timers deadlines_;  // node ids
   std::map<std::string, TimePoint> deadline_of_;
-  Timers orphan_at_;                                   // node ids that are down
-  Timers sends_;                                       // session ids with assignments to send
+  Timers orphan_at_;  // node ids that are down
+  Timers sends_;      // session ids with assignments to send
   ObservedWrites writes_;
   TimePoint paused_until_{};
 };

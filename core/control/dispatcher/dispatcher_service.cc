@@ -14,12 +14,13 @@ Status check_principal(const bus::v1::Principal& principal, const std::string& n
   if (principal.kind() == "core" || (principal.kind() == "node" && principal.id() == node_id)) {
     return ok();
   }
-  return Error{Code::kPermissionDenied,
-               "only node '" + node_id + "' itself may speak for it", "NOT_THIS_NODE"};
+  return Error{Code::kPermissionDenied, "only node '" + node_id + "' itself may speak for it",
+               "NOT_THIS_NODE"};
 }
 
 Error not_leading() {
-  return Error{Code::kUnavailable, "this manager no longer leads; look for the leader", "NO_LEADER"};
+  return Error{Code::kUnavailable, "this manager no longer leads; look for the leader",
+               "NO_LEADER"};
 }
 
 }  // namespace
@@ -70,37 +71,42 @@ void DispatcherService::register_methods(rpc::MethodTable& table,
     reply((*self)->dispatcher_.heartbeat(request, (*self)->now()));
     (*self)->arm();
   });
-  table.on<methods::UpdateTaskStatus>([service](const auto& request, const rpc::CallContext& context,
-                                                rpc::Reply<dispatch::v1::UpdateTaskStatusResponse> reply) {
-    auto self = service();
-    if (!self) {
-      return reply(std::move(self).error());
-    }
-    (*self)->update(&Dispatcher::update_tasks, request, context, [reply](Status status) {
-      status ? reply(dispatch::v1::UpdateTaskStatusResponse()) : reply(std::move(status).error());
-    });
-  });
-  table.on<methods::UpdateDescription>([service](const auto& request, const rpc::CallContext& context,
-                                                 rpc::Reply<dispatch::v1::UpdateDescriptionResponse> reply) {
-    auto self = service();
-    if (!self) {
-      return reply(std::move(self).error());
-    }
-    (*self)->update(&Dispatcher::update_description, request, context, [reply](Status status) {
-      status ? reply(dispatch::v1::UpdateDescriptionResponse()) : reply(std::move(status).error());
-    });
-  });
+  table.on<methods::UpdateTaskStatus>(
+      [service](const auto& request, const rpc::CallContext& context,
+                rpc::Reply<dispatch::v1::UpdateTaskStatusResponse> reply) {
+        auto self = service();
+        if (!self) {
+          return reply(std::move(self).error());
+        }
+        (*self)->update(&Dispatcher::update_tasks, request, context, [reply](Status status) {
+          status ? reply(dispatch::v1::UpdateTaskStatusResponse())
+                 : reply(std::move(status).error());
+        });
+      });
+  table.on<methods::UpdateDescription>(
+      [service](const auto& request, const rpc::CallContext& context,
+                rpc::Reply<dispatch::v1::UpdateDescriptionResponse> reply) {
+        auto self = service();
+        if (!self) {
+          return reply(std::move(self).error());
+        }
+        (*self)->update(&Dispatcher::update_description, request, context, [reply](Status status) {
+          status ? reply(dispatch::v1::UpdateDescriptionResponse())
+                 : reply(std::move(status).error());
+        });
+      });
 }
 
 Status DispatcherService::check_caller(const rpc::CallContext& context,
                                        const std::string& session_id) const {
   const std::string node_id = dispatcher_.node_of(session_id);
-  return node_id.empty() ? ok() : check_principal(context.principal, node_id);  // unknown: it says so
+  return node_id.empty() ? ok()
+                         : check_principal(context.principal, node_id);  // unknown: it says so
 }
 
 template <class Request>
-void DispatcherService::update(Status (Dispatcher::*method)(const Request&, std::uint64_t, TimePoint,
-                                                            Effects&),
+void DispatcherService::update(Status (Dispatcher::*method)(const Request&, std::uint64_t,
+                                                            TimePoint, Effects&),
                                const Request& request, const rpc::CallContext& context, Done done) {
   if (auto status = check_caller(context, request.session_id()); !status) {
     return done(std::move(status));
@@ -136,7 +142,8 @@ void DispatcherService::stop() {
   }
 }
 
-void DispatcherService::open_session(const dispatch::v1::SessionRequest& request, SessionStream stream) {
+void DispatcherService::open_session(const dispatch::v1::SessionRequest& request,
+                                     SessionStream stream) {
   if (auto status = check_principal(stream.context().principal, request.node_id()); !status) {
     return stream.finish(std::move(status));
   }
@@ -153,7 +160,8 @@ void DispatcherService::open_session(const dispatch::v1::SessionRequest& request
       perform(dispatcher_.session_closed(id, now()));
     }
   });
-  stream.raw()->set_handlers([](rpc::Body) {}, [] {}, closed, guarded([this, id] { send_session(id); }));
+  stream.raw()->set_handlers([](rpc::Body) {}, [] {}, closed,
+                             guarded([this, id] { send_session(id); }));
   streams_[id].session.emplace(std::move(stream));
   perform(std::move(effects));
 }
@@ -170,7 +178,8 @@ void DispatcherService::open_assignments(const dispatch::v1::AssignmentsRequest&
   }
   Streams& streams = streams_[id];
   if (streams.assignments) {
-    streams.assignments->finish(Error{Code::kConflict, "the node opened a newer stream", "STREAM_REPLACED"});
+    streams.assignments->finish(
+        Error{Code::kConflict, "the node opened a newer stream", "STREAM_REPLACED"});
   }
   streams.queue.clear();
   const std::uint64_t generation = ++last_generation_;
@@ -183,7 +192,8 @@ void DispatcherService::open_assignments(const dispatch::v1::AssignmentsRequest&
       dispatcher_.assignments_closed(id);
     }
   });
-  stream.raw()->set_handlers([](rpc::Body) {}, [] {}, closed, guarded([this, id] { pump_assignments(id); }));
+  stream.raw()->set_handlers([](rpc::Body) {}, [] {}, closed,
+                             guarded([this, id] { pump_assignments(id); }));
   streams.assignments.emplace(std::move(stream));
   perform(std::move(effects));
 }
@@ -201,12 +211,13 @@ void DispatcherService::perform(Effects effects) {
     } else if (auto* end = std::get_if<effect::EndSession>(&variant)) {
       end_streams(end->session_id, end->error);
     } else if (auto* propose = std::get_if<effect::Propose>(&variant)) {
-      context_.proposer.propose(std::move(propose->transaction),
-                                [this, alive = std::weak_ptr<char>(alive_)](Result<std::uint64_t> result) {
-                                  if (!alive.expired()) {
-                                    perform(dispatcher_.committed(result, now()));
-                                  }
-                                });
+      context_.proposer.propose(
+          std::move(propose->transaction),
+          [this, alive = std::weak_ptr<char>(alive_)](Result<std::uint64_t> result) {
+            if (!alive.expired()) {
+              perform(dispatcher_.committed(result, now()));
+            }
+          });
     } else if (auto* reply = std::get_if<effect::Reply>(&variant)) {
       if (auto node = waiting_.extract(reply->token); !node.empty()) {
         node.mapped()(std::move(reply->status));
@@ -239,7 +250,8 @@ void DispatcherService::pump_assignments(const std::string& session_id) {
       return;  // goes on when the node gives credit
     }
     if (!status && status.error().code != Code::kCancelled) {
-      SKEP_ERROR("assignments cannot be sent", {"session", session_id}, {"reason", status.error().message});
+      SKEP_ERROR("assignments cannot be sent", {"session", session_id},
+                 {"reason", status.error().message});
     }
     queue.pop_front();
   }
@@ -272,10 +284,11 @@ void DispatcherService::arm() {
   if (next == TimePoint::max()) {
     return;
   }
-  timer_ = context_.env.loop.run_after(std::max<Duration>(next - now(), Duration{0}), guarded([this] {
-                                         timer_ = 0;
-                                         perform(dispatcher_.on_time(now()));
-                                       }));
+  timer_ =
+      context_.env.loop.run_after(std::max<Duration>(next - now(), Duration{0}), guarded([this] {
+                                    timer_ = 0;
+                                    perform(dispatcher_.on_time(now()));
+                                  }));
 }
 
 }  // namespace skep::control

@@ -1,8 +1,8 @@
 #pragma once
 
 // Performs what the Dispatcher decides: owns the streams of sessions and assignments, the timer and
-// the answers that wait for a commit. One per leadership; nodes are told to look for another manager
-// when it ends. Loop thread only.
+// the answers that wait for a commit. One per leadership; nodes are told to look for another
+// manager when it ends. Loop thread only.
 
 #include <deque>
 #include <map>
@@ -24,8 +24,8 @@ class DispatcherService final : public ControlLoop {
   DispatcherService(const DispatcherService&) = delete;
   DispatcherService& operator=(const DispatcherService&) = delete;
 
-  /// Answers dispatch/1. `service` is asked for every request and gives kUnavailable NO_LEADER or the
-  /// like while this manager does not lead.
+  /// Answers dispatch/1. `service` is asked for every request and gives kUnavailable NO_LEADER or
+  /// the like while this manager does not lead.
   static void register_methods(rpc::MethodTable& table,
                                std::function<Result<DispatcherService*>()> service);
 

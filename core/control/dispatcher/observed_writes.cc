@@ -30,7 +30,8 @@ void ObservedWrites::put_status(const std::string& task_id, const model::v1::Tas
   }
 }
 
-void ObservedWrites::put_node_status(const std::string& node_id, const model::v1::NodeStatus& status) {
+void ObservedWrites::put_node_status(const std::string& node_id,
+                                     const model::v1::NodeStatus& status) {
   next_.nodes[node_id].status = status;
 }
 

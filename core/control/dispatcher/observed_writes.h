@@ -41,7 +41,9 @@ class ObservedWrites {
 
   /// A round failed for lack of a leader or a full disk: do not take() again at once.
   [[nodiscard]] bool should_pause() const { return failed_; }
-  [[nodiscard]] bool has_work() const { return in_flight_ == 0 && (!next_.empty() || !waiting_.empty()); }
+  [[nodiscard]] bool has_work() const {
+    return in_flight_ == 0 && (!next_.empty() || !waiting_.empty());
+  }
 
  private:
   struct NodeChange {

@@ -7,8 +7,8 @@
 
 namespace skep::testing {
 
-/// Two endpoints and what is under way between them. Events hold it weakly: once broken, frames that
-/// are still under way are lost.
+/// Two endpoints and what is under way between them. Events hold it weakly: once broken, frames
+/// that are still under way are lost.
 struct LocalBus::Link {
   std::string names[2];
   std::unique_ptr<rpc::RpcEndpoint> ends[2];
@@ -26,8 +26,12 @@ class LocalBus::Participant final : public rpc::Caller {
   Participant(LocalBus& bus, std::string its_name, std::string its_realm,
               std::vector<std::string> its_targets, const rpc::MethodTable& its_table,
               bus::v1::Principal its_principal)
-      : name(std::move(its_name)), realm(std::move(its_realm)), targets(std::move(its_targets)),
-        table(its_table), principal(std::move(its_principal)), bus_(bus) {}
+      : name(std::move(its_name)),
+        realm(std::move(its_realm)),
+        targets(std::move(its_targets)),
+        table(its_table),
+        principal(std::move(its_principal)),
+        bus_(bus) {}
 
   rpc::CallId call(std::string target, std::string_view method, rpc::Body body,
                    rpc::CallOptions options, rpc::OnReply on_reply) override {
@@ -56,16 +60,16 @@ class LocalBus::Participant final : public rpc::Caller {
       calls_.erase(it);
     }
   }
-  std::shared_ptr<rpc::ClientStream> open(std::string target, std::string_view method, rpc::Body body,
-                                          rpc::CallOptions options,
+  std::shared_ptr<rpc::ClientStream> open(std::string target, std::string_view method,
+                                          rpc::Body body, rpc::CallOptions options,
                                           rpc::StreamHandlers handlers) override {
     Participant* to = bus_.find(realm, target);
     if (to == nullptr) {
       bus_.loop_.post([target, done = std::move(handlers.on_done)] { done(unknown(target)); });
       return std::make_shared<NoStream>();
     }
-    return bus_.endpoint(*this, *to)->open(std::move(target), method, std::move(body),
-                                           std::move(options), std::move(handlers));
+    return bus_.endpoint(*this, *to)
+        ->open(std::move(target), method, std::move(body), std::move(options), std::move(handlers));
   }
   void forget(const rpc::RpcEndpoint* end) {
     std::erase_if(calls_, [end](const auto& entry) { return entry.second.first == end; });
@@ -178,7 +182,8 @@ void LocalBus::make_endpoint(const std::shared_ptr<Link>& link, int side, Partic
                              Participant& /*to*/) {
   link->ends[side] = std::make_unique<rpc::RpcEndpoint>(
       loop_, from.table,
-      [this, weak = std::weak_ptr<Link>(link), side](std::string header, std::string body) -> Status {
+      [this, weak = std::weak_ptr<Link>(link), side](std::string header,
+                                                     std::string body) -> Status {
         const auto strong = weak.lock();
         if (strong == nullptr) {
           return Error{Code::kUnavailable, "the connection was closed", "DISCONNECTED"};
@@ -189,7 +194,8 @@ void LocalBus::make_endpoint(const std::shared_ptr<Link>& link, int side, Partic
       rpc::EndpointOptions{.name = from.name});
 }
 
-void LocalBus::send(const std::shared_ptr<Link>& link, int side, std::string header, std::string body) {
+void LocalBus::send(const std::shared_ptr<Link>& link, int side, std::string header,
+                    std::string body) {
   ++frames_;
   const auto sender = participants_.find(link->names[side]);
   if (sender == participants_.end()) {

@@ -105,8 +105,9 @@ TEST(Manager, ProposalsOfADeadPluginEndWithAnAnswer) {
     service.set_id("s" + std::to_string(i));
     service.mutable_spec()->set_name("s" + std::to_string(i));
     transaction.put(service);
-    rig.manager->proposer().propose(std::move(transaction),
-                                    [&](Result<std::uint64_t> result) { results.push_back(std::move(result)); });
+    rig.manager->proposer().propose(std::move(transaction), [&](Result<std::uint64_t> result) {
+      results.push_back(std::move(result));
+    });
   }
   rig.stop_raft();
   rig.manager->consensus_restarted();
@@ -128,10 +129,11 @@ TEST(Manager, RequestsWaitForTheLeaderAfterAStart) {
   rig.crash();
   rig.start_manager(false);  // the plugin is not there yet
   bool answered = false;
-  rpc::call<methods::ListNodes>(*rig.user, "core", {}, {}, [&](Result<v1::ListNodesResponse> reply) {
-    EXPECT_TRUE(reply);
-    answered = true;
-  });
+  rpc::call<methods::ListNodes>(*rig.user, "core", {}, {},
+                                [&](Result<v1::ListNodesResponse> reply) {
+                                  EXPECT_TRUE(reply);
+                                  answered = true;
+                                });
   rig.world.loop.advance(1s);
   EXPECT_FALSE(answered);
   rig.start_raft();
@@ -161,7 +163,8 @@ TEST(Manager, StopSavesEverything) {
 /// A loop that writes whenever it may.
 class CountingLoop final : public ControlLoop {
  public:
-  CountingLoop(int& starts, int& commits, int& stops) : starts_(starts), commits_(commits), stops_(stops) {}
+  CountingLoop(int& starts, int& commits, int& stops)
+      : starts_(starts), commits_(commits), stops_(stops) {}
   void start() override { ++starts_; }
   void on_commit(const store::Commit&) override { ++commits_; }
   void stop() override { ++stops_; }
@@ -178,7 +181,8 @@ TEST(Manager, LoopsLiveForOneLeadership) {
   int commits = 0;
   int stops = 0;
   rig.on_manager = [&](Manager& manager) {
-    manager.add_loop([&](const LoopContext&) { return std::make_unique<CountingLoop>(starts, commits, stops); });
+    manager.add_loop(
+        [&](const LoopContext&) { return std::make_unique<CountingLoop>(starts, commits, stops); });
   };
   rig.init();
   EXPECT_EQ(starts, 1);

@@ -1,7 +1,7 @@
 #pragma once
 
-// A manager over the real raft driver, all in one virtual world: what unit tests of the control side
-// stand on.
+// A manager over the real raft driver, all in one virtual world: what unit tests of the control
+// side stand on.
 
 #include <gtest/gtest.h>
 
@@ -40,7 +40,8 @@ class Rig {
     raft = std::make_unique<raft::RaftDriver>();
     raft_table = std::make_unique<rpc::MethodTable>();
     bind_driver(*raft_table, *raft, world.env);
-    auto& core = bus.attach("raft", "n1", {"consensus/raft"}, *raft_table, principal("plugin", "raft"));
+    auto& core =
+        bus.attach("raft", "n1", {"consensus/raft"}, *raft_table, principal("plugin", "raft"));
     start.set_state_dir("/raft");
     (*start.mutable_config())["segment_kib"] = "1024";
     ASSERT_TRUE(raft->start({world.env, core, start}));
@@ -111,8 +112,8 @@ class Rig {
   }
 
   template <class M>
-  Result<typename M::Response> ask(const typename M::Request& request, rpc::CallOptions options = {},
-                                   rpc::Caller* from = nullptr) {
+  Result<typename M::Response> ask(const typename M::Request& request,
+                                   rpc::CallOptions options = {}, rpc::Caller* from = nullptr) {
     Result<typename M::Response> answer = Error{Code::kInternal, "no answer"};
     bool done = false;
     rpc::call<M>(from != nullptr ? *from : *user, "core", request, std::move(options),

@@ -55,8 +55,9 @@ class ObedientNode {
     update.mutable_status()->set_state(state);
     update.mutable_status()->set_timestamp(rig_.world.loop.wall_now());
     update.mutable_status()->mutable_container()->set_exit_code(exit_code);
-    rpc::call<d::methods::UpdateTaskStatus>(*rig_.caller, "core", request, {},
-                                            [](Result<d::UpdateTaskStatusResponse> reply) { EXPECT_TRUE(reply); });
+    rpc::call<d::methods::UpdateTaskStatus>(
+        *rig_.caller, "core", request, {},
+        [](Result<d::UpdateTaskStatusResponse> reply) { EXPECT_TRUE(reply); });
   }
   std::string a_running_task() const {
     for (const auto& [id, state] : tasks_) {
@@ -98,7 +99,8 @@ class ObedientNode {
     }
     if (task.desired_state() >= model::v1::TASK_STATE_SHUTDOWN) {
       report(task.id(), model::v1::TASK_STATE_SHUTDOWN);
-    } else if (task.desired_state() == model::v1::TASK_STATE_RUNNING && now < model::v1::TASK_STATE_RUNNING) {
+    } else if (task.desired_state() == model::v1::TASK_STATE_RUNNING &&
+               now < model::v1::TASK_STATE_RUNNING) {
       report(task.id(), model::v1::TASK_STATE_RUNNING);
     } else if (now < model::v1::TASK_STATE_READY) {
       report(task.id(), model::v1::TASK_STATE_READY);
@@ -107,7 +109,8 @@ class ObedientNode {
   void beat() {
     d::HeartbeatRequest request;
     request.set_session_id(session_id_);
-    rpc::call<d::methods::Heartbeat>(*rig_.caller, "core", request, {}, [](Result<d::HeartbeatResponse>) {});
+    rpc::call<d::methods::Heartbeat>(*rig_.caller, "core", request, {},
+                                     [](Result<d::HeartbeatResponse>) {});
     timer_ = rig_.world.loop.run_after(4s, [this] { beat(); });
   }
 
@@ -140,7 +143,8 @@ struct Whole : Rig {
   }
   v1::ServiceCounts counts() {
     const auto list = ask<methods::ListServices>({});
-    return list && list->services_size() > 0 ? list->counts().at(list->services(0).id()) : v1::ServiceCounts();
+    return list && list->services_size() > 0 ? list->counts().at(list->services(0).id())
+                                             : v1::ServiceCounts();
   }
   Status scale(std::uint64_t replicas) {
     for (int tries = 0; tries < 5; ++tries) {
@@ -217,7 +221,8 @@ TEST(WholeManager, AnIdleManagerSleeps) {
   const auto frames = whole.bus.frames();
   const auto index = whole.manager->store().applied_index();
   whole.world.loop.advance(10min);
-  EXPECT_EQ(whole.manager->store().applied_index(), index) << "nothing happens, so nothing is written";
+  EXPECT_EQ(whole.manager->store().applied_index(), index)
+      << "nothing happens, so nothing is written";
   EXPECT_LT(whole.bus.frames() - frames, 2U * 2U * 200U) << "heartbeats only";
 }
 

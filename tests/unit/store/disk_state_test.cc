@@ -46,7 +46,8 @@ std::string random_set(std::mt19937_64& random, const View& view) {
   if (transaction.empty()) {
     return {};
   }
-  return *transaction.encode("n:" + std::to_string(random()), static_cast<std::int64_t>(random() % 1'000));
+  return *transaction.encode("n:" + std::to_string(random()),
+                             static_cast<std::int64_t>(random() % 1'000));
 }
 
 struct Rig {
@@ -273,7 +274,8 @@ TEST(LevelDbBackend, SaysWhenAnotherAgentUsesIt) {
     Rig first(std::make_shared<LevelDbBackend>(directory + "/manager.db"));
     Rig second(std::make_shared<LevelDbBackend>(directory + "/manager.db"));
     ASSERT_FALSE(second.load_status);
-    EXPECT_EQ(second.load_status.error().reason, "STATE_IN_USE") << second.load_status.error().message;
+    EXPECT_EQ(second.load_status.error().reason, "STATE_IN_USE")
+        << second.load_status.error().message;
   }
   std::filesystem::remove_all(directory);
 }

@@ -71,7 +71,8 @@ TEST(Store, RejectsAWholeSetWhenOneVersionDiffers) {
   const auto result = commit_to(store, puts(make_service("s1", "web"), make_service("s2", "db")));
   EXPECT_EQ(result.outcome, Outcome::kConflict);
   EXPECT_EQ(result.proposer, "n1:1");
-  EXPECT_NE(result.message.find("service 's1' is at version 1, not 0"), std::string::npos) << result.message;
+  EXPECT_NE(result.message.find("service 's1' is at version 1, not 0"), std::string::npos)
+      << result.message;
   EXPECT_EQ(store.view().get<Service>("s2"), nullptr);
   EXPECT_EQ(store.state_hash(), before);
   EXPECT_EQ(store.applied_index(), 2U);
@@ -102,10 +103,12 @@ TEST(Store, RefusesSetsThatBreakTheRules) {
   set.mutable_changes(0)->set_table(3);
   set.mutable_changes(0)->set_id("x");
   *set.add_changes() = set.changes(0);
-  EXPECT_EQ(commit_to(store, set.SerializeAsString()).outcome, Outcome::kMalformed) << "one id twice";
+  EXPECT_EQ(commit_to(store, set.SerializeAsString()).outcome, Outcome::kMalformed)
+      << "one id twice";
   set.mutable_changes()->RemoveLast();
   set.mutable_changes(0)->set_remove(true);
-  EXPECT_EQ(commit_to(store, set.SerializeAsString()).outcome, Outcome::kMalformed) << "blind removal";
+  EXPECT_EQ(commit_to(store, set.SerializeAsString()).outcome, Outcome::kMalformed)
+      << "blind removal";
 }
 
 TEST(Store, RefusesAGapInTheLog) {
@@ -154,7 +157,7 @@ TEST(Store, IndexesFollowEveryChange) {
   node.set_id("n1");
   node.mutable_description()->set_hostname("alpha");
   commit_to(store, puts(node, make_task("t1", "s1", 1, ""), make_task("t2", "s1", 2, "n1"),
-                    make_task("t3", "s2", 0, "n1")));
+                        make_task("t3", "s2", 0, "n1")));
   const View& view = store.view();
   EXPECT_EQ(view.tasks_of_service("s1").size(), 2U);
   EXPECT_EQ(view.unassigned_tasks().size(), 1U);

@@ -1,8 +1,9 @@
 #pragma once
 
 // A bus inside one loop: participants call each other by target as over the real one, with the same
-// endpoints (deadlines, streams, credit), but frames travel as posted events. For tests of components
-// that speak to each other, and for the simulator, which decides the fate of every frame.
+// endpoints (deadlines, streams, credit), but frames travel as posted events. For tests of
+// components that speak to each other, and for the simulator, which decides the fate of every
+// frame.
 
 #include <cstdint>
 #include <functional>
@@ -28,10 +29,10 @@ class LocalBus {
   LocalBus(const LocalBus&) = delete;
   LocalBus& operator=(const LocalBus&) = delete;
 
-  /// A participant `name` that answers `table` at `targets` ("core", "runtime/oci"). What it asks, it
-  /// asks as `principal`. The Caller and the table live until detach(); `view` of targets is per
-  /// `realm`: a target is looked up among participants of the caller's realm (one realm = one agent),
-  /// then as "REALM/TARGET" anywhere.
+  /// A participant `name` that answers `table` at `targets` ("core", "runtime/oci"). What it asks,
+  /// it asks as `principal`. The Caller and the table live until detach(); `view` of targets is per
+  /// `realm`: a target is looked up among participants of the caller's realm (one realm = one
+  /// agent), then as "REALM/TARGET" anywhere.
   rpc::Caller& attach(const std::string& name, const std::string& realm,
                       std::vector<std::string> targets, const rpc::MethodTable& table,
                       bus::v1::Principal principal);
@@ -39,7 +40,8 @@ class LocalBus {
   void detach(const std::string& name);
   void set_travel(Travel travel) { travel_ = std::move(travel); }
   /// Breaks the connections of all pairs for which `broken` holds, now; new calls connect again.
-  void disconnect(const std::function<bool(const std::string& from, const std::string& to)>& broken);
+  void disconnect(
+      const std::function<bool(const std::string& from, const std::string& to)>& broken);
   [[nodiscard]] std::uint64_t frames() const { return frames_; }
 
  private:
@@ -47,7 +49,8 @@ class LocalBus {
   struct Link;
   Participant* find(const std::string& realm, const std::string& target);
   rpc::RpcEndpoint* endpoint(Participant& from, Participant& to);
-  void make_endpoint(const std::shared_ptr<Link>& link, int side, Participant& from, Participant& to);
+  void make_endpoint(const std::shared_ptr<Link>& link, int side, Participant& from,
+                     Participant& to);
   void send(const std::shared_ptr<Link>& link, int side, std::string header, std::string body);
   void break_link(const std::shared_ptr<Link>& link);
 
