@@ -7,6 +7,7 @@
 
 #include "core/store/transaction.h"
 #include "skep/log.h"
+#include "skep/mutant.h"
 
 namespace skep::store {
 namespace {
@@ -96,7 +97,7 @@ std::string Store::find_fault(const v1::ChangeSet& set, Outcome& outcome) const 
       row = it == table->second.end() ? nullptr : &it->second;
     }
     const std::uint64_t version = row == nullptr ? 0 : row->version;
-    if (version != change.expected_version()) {
+    if (version != change.expected_version() && !SKEP_MUTANT(3)) {
       return describe(change) + " is at version " + std::to_string(version) + ", not " +
              std::to_string(change.expected_version()) + "; read it again";
     }

@@ -1,6 +1,7 @@
 // The simulator: runs seeds until the time is over or all are done, stops at the first violation.
 //
 //   sim [--seeds N] [--first-seed K] [--seconds S] [--verbose]
+//   sim_mutants --mutant M [...]     with one defect switched on: success means that it was caught
 //
 // A seed in which nothing fired is said to be empty and does not count. Exit 1: a violation, with the
 // number to replay.
@@ -11,6 +12,7 @@
 #include <string>
 
 #include "skep/log.h"
+#include "skep/mutant.h"
 #include "world.h"
 
 namespace {
@@ -20,6 +22,7 @@ struct Options {
   std::uint64_t first_seed = 1;
   double seconds = 0;  // 0: no limit
   bool verbose = false;
+  int mutant = 0;
 };
 
 bool parse(int argc, char** argv, Options& options) {
@@ -33,6 +36,11 @@ bool parse(int argc, char** argv, Options& options) {
       options.first_seed = std::strtoull(argv[++i], nullptr, 10);
     } else if (i + 1 < argc && flag == "--seconds") {
       options.seconds = std::strtod(argv[++i], nullptr);
+#ifdef SKEP_MUTANTS
+    } else if (i + 1 < argc && flag == "--mutant") {
+      options.mutant = std::atoi(argv[++i]);
+      skep::active_mutant = options.mutant;
+#endif
     } else {
       std::fprintf(stderr, "sim: unknown argument '%s'; use --seeds N --first-seed K --seconds S\n",
                    flag.c_str());
@@ -82,11 +90,15 @@ int main(int argc, char** argv) {
       std::printf("VIOLATION in seed %llu: %s\nreplay: sim --first-seed %llu --seeds 1\n",
                   static_cast<unsigned long long>(seed), outcome.violation.c_str(),
                   static_cast<unsigned long long>(seed));
-      return 1;
+      return options.mutant != 0 ? 0 : 1;
     }
     outcome.faults.empty() ? ++empty : ++green;
   }
   std::printf("%llu seeds green, %llu empty (nothing fired)\n",
               static_cast<unsigned long long>(green), static_cast<unsigned long long>(empty));
+  if (options.mutant != 0) {
+    std::printf("mutant %d was not caught\n", options.mutant);
+    return 1;
+  }
   return green == 0 ? 1 : 0;
 }
