@@ -43,24 +43,4 @@ function(skep_add_test name)
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
 endfunction()
 
-# skep_add_plugin(NAME MANIFEST plugin.toml SOURCES ... LINK ...): a loadable plugin that exports
-# exactly skep_plugin_entry_v1, with its manifest in the ELF section .skep_manifest.
-function(skep_add_plugin name)
-  cmake_parse_arguments(ARG "" "MANIFEST" "SOURCES;LINK" ${ARGN})
-  get_filename_component(manifest ${ARG_MANIFEST} ABSOLUTE BASE_DIR ${CMAKE_CURRENT_SOURCE_DIR})
-  set(embedded ${CMAKE_CURRENT_BINARY_DIR}/${name}_manifest.cc)
-  add_custom_command(OUTPUT ${embedded}
-    COMMAND ${Python3_EXECUTABLE} ${SKEP_CMAKE_DIR}/embed_manifest.py ${manifest} ${embedded}
-    DEPENDS ${manifest} ${SKEP_CMAKE_DIR}/embed_manifest.py VERBATIM)
-  add_library(${name} MODULE ${ARG_SOURCES} ${embedded})
-  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
-  target_link_libraries(${name} PRIVATE ${ARG_LINK} skep_sdk skep_warnings)
-  target_compile_options(${name} PRIVATE -fno-gnu-unique)
-  target_link_options(${name} PRIVATE -Wl,--version-script=${SKEP_CMAKE_DIR}/plugin.map
-    -Wl,--exclude-libs,ALL)
-  if(NOT SKEP_SANITIZE AND NOT SKEP_FUZZ)
-    target_link_options(${name} PRIVATE -Wl,-z,defs)
-  endif()
-  set_target_properties(${name} PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${SKEP_PLUGIN_DIR}
-    LINK_DEPENDS ${SKEP_CMAKE_DIR}/plugin.map)
-endfunction()
+include(${SKEP_CMAKE_DIR}/SkepPlugin.cmake)

@@ -1,0 +1,55 @@
+"""What a third-party author does: the template outside the tree, a driver in Python, broken plugins."""
+import os
+import subprocess
+
+from lab import BIN, BUILD, REPO, SkepTest, eventually, main, run
+
+
+class Authors(SkepTest):
+    def serve_to_a_container(self, agent, driver):
+        agent.ctl("service", "create", "--name", "user", "--no-healthcheck", "-d",
+                  "--mount", f"type=volume,src=data,dst=/data,volume-driver={driver}",
+                  "--entrypoint", "/bin/sh", "web:1", "-c", "echo written > /data/file; exec sleep 1000")
+        agent.wait_running("user", 1)
+        container = next(iter(agent.containers()))
+        eventually("the file is there", lambda: "written" in agent.out(
+            "container", "exec", container, "cat", "/data/file", check=False))
+        agent.ctl("service", "rm", "user")
+        eventually("the container is gone", lambda: not agent.containers())
+
+    def test_the_template_builds_outside_the_tree_conforms_and_serves_a_volume(self):
+        prefix, work = f"{self.directory}/sdk", f"{self.directory}/mine"
+        run("cmake", "--install", BUILD, "--component", "sdk", "--prefix", prefix)
+        run("cp", "-r", f"{REPO}/sdk/template", work)
+        run("cmake", "-S", work, "-B", f"{work}/build", f"-DCMAKE_PREFIX_PATH={prefix}", timeout=120)
+        run("cmake", "--build", f"{work}/build", timeout=300)
+        run("ctest", "--test-dir", f"{work}/build", "--output-on-failure", "--no-tests=error", timeout=120)
+        agent = self.swarm(f'third_party_plugin_dirs = ["{work}/build/plugins"]\n')
+        self.web_image(agent)
+        listed = agent.out("plugin", "ls")
+        self.assertIn("my-volumes", listed)
+        self.assertIn("isolated", listed)
+        done = agent.ctl("plugin", "verify", f"{work}/build/plugins/my-volumes.so", timeout=120)
+        self.assertIn(" 0 failed", done.stdout)
+        self.serve_to_a_container(agent, "my-volumes")
+
+    def test_a_driver_in_python_serves_a_volume_and_comes_back_after_an_agent_restart(self):
+        agent = self.swarm()
+        self.web_image(agent)
+        protos = f"{self.directory}/protos"
+        os.makedirs(protos)
+        names = [f"skep/{n}" for n in os.listdir(f"{REPO}/sdk/proto/skep")]
+        run("protoc", "-I", f"{REPO}/sdk/proto", f"--python_out={protos}", *names)
+        self.background("/usr/bin/python3", f"{REPO}/sdk/examples/python_volume.py",
+                        f"{agent.root}/run/skep/bus.sock", protos)
+        runs = lambda: any("pydir" in line and "running" in line for line in agent.out("plugin", "ls").splitlines())
+        eventually("the driver is listed", runs)
+        self.serve_to_a_container(agent, "pydir")
+        agent.kill()
+        agent.start()
+        eventually("it says hello again", runs, 40)
+        self.serve_to_a_container(agent, "pydir")
+
+
+if __name__ == "__main__":
+    main()
