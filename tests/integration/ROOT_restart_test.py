@@ -3,7 +3,7 @@ import os
 import signal
 import time
 
-from lab import SkepTest, eventually, main
+from lab import SkepTest, eventually, main, run
 
 
 class Restart(SkepTest):
@@ -67,7 +67,6 @@ class Restart(SkepTest):
         one.stop()
         self.assertEqual(two.containers(), theirs)
         for port in two.host_ports("web"):
-            from lab import run
             self.assertIn("v1", run("curl", "-fsS", "-m", "5", f"http://127.0.0.1:{port}/text").stdout)
         self.assertTrue(two.out("volume", "ls", "-q"))
 

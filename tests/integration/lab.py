@@ -143,8 +143,9 @@ class SkepTest(unittest.TestCase):
     def web_image(self, agent=None, text="v1", tag="web:1", destination=None, extra=()):
         """A small web image from busybox; loaded into `agent` when one is given."""
         archive = f"{self.directory}/{tag.replace(':', '-').replace('/', '_')}.tar"
-        run(f"{REPO}/tests/lab/make-test-image", "-x", text, *extra,
-            destination or f"docker-archive:{archive}:{tag}")
+        if destination or not os.path.exists(archive):
+            run(f"{REPO}/tests/lab/make-test-image", "-x", text, *extra,
+                destination or f"docker-archive:{archive}:{tag}")
         if agent:
             agent.ctl("image", "load", "--input", archive)
         return archive
