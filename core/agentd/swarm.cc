@@ -85,6 +85,18 @@ void Swarm::drivers_changed() {
   if (node_) {
     node_->drivers_changed();
   }
+  tell_manager_of_consensus();
+}
+
+void Swarm::tell_manager_of_consensus() {
+  if (!manager_) {
+    return;
+  }
+  for (const auto& driver : plugins_.drivers()) {
+    if (driver.name == "consensus/" + config_.consensus) {
+      manager_->consensus_seen(driver.incarnation);
+    }
+  }
 }
 
 Status Swarm::start_node() {
@@ -128,6 +140,7 @@ void Swarm::start_manager(std::function<void(Status)> done) {
     manager_->add_loop(std::move(make_loop));
   }
   manager_->start(std::move(done));
+  tell_manager_of_consensus();
 }
 
 void Swarm::init(const agent::v1::InitRequest& request, std::function<void(Result<std::string>)> done) {

@@ -50,6 +50,8 @@ class Swarm {
  private:
   class Drivers;  // PluginHost as the node side's DriverDirectory
 
+  /// Its log must be opened again after a restart of the plugin.
+  void tell_manager_of_consensus();
   Status start_node();
   void start_manager(std::function<void(Status)> done);
   void bootstrap(const agent::v1::InitRequest& request, std::function<void(Status)> done);
