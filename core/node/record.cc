@@ -45,7 +45,9 @@ v1::TaskRecord label_record(const v1::TaskRecord& record) {
   task.clear_spec();
   task.mutable_spec()->mutable_container()->set_stop_grace(grace);
   task.mutable_spec()->mutable_container()->set_image(image);
+  const auto ports = copy.status().ports();
   copy.clear_status();
+  *copy.mutable_status()->mutable_ports() = ports;
   for (auto& use : *copy.mutable_volumes()) {
     use.clear_mount();
   }

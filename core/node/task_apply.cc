@@ -325,9 +325,12 @@ void apply_health(v1::TaskRecord& record, const std::string& unhealthy_why) {
   }
 }
 
-void apply_assignment(v1::TaskRecord& record, const model::v1::Task& task) {
+bool apply_assignment(v1::TaskRecord& record, const model::v1::Task& task) {
   auto& known = *record.mutable_task();
-  if (task.status().state() > record.status().state()) {
+  const auto told = task.status().state();
+  const auto here = record.status().state();
+  const bool behind = told > here || (record.adopted() && told == here);
+  if (behind) {
     *record.mutable_status() = task.status();  // told before a write here was lost
   }
   if (task.desired_state() > known.desired_state()) {
@@ -339,7 +342,7 @@ void apply_assignment(v1::TaskRecord& record, const model::v1::Task& task) {
     if (!wants_end(record)) {
       record.set_failure("task: it was stopped, because managers had not assigned it any more");
     }
-    return;
+    return behind;
   }
   if (!record.planned()) {
     // Nothing was derived from the spec yet: take it whole, credential included.
@@ -351,6 +354,7 @@ void apply_assignment(v1::TaskRecord& record, const model::v1::Task& task) {
   } else if (record.adopted()) {
     *known.mutable_service_labels() = task.service_labels();
   }
+  return behind;
 }
 
 void forget_unstarted(v1::TaskRecord& record) {

@@ -72,9 +72,11 @@ void TaskManager::assign(const std::vector<model::v1::Task>& tasks) {
     if (const auto it = entries_.find(task.id()); it == entries_.end()) {
       create(task);
     } else {
-      apply_assignment(it->second.record, task);
+      if (apply_assignment(it->second.record, task)) {
+        report_(task.id(), it->second.record.status());  // instead of what was to be told
+        it->second.reported = it->second.record.status().state();
+      }
       it->second.dirty = true;
-      report(task.id(), it->second);
       interrupt(task.id(), it->second);
     }
     pump(task.id());
@@ -138,6 +140,7 @@ std::vector<std::string> TaskManager::adopt(const std::string& runtime,
               {"container", container.container_id()});
     // A container is made in this state; managers may know more.
     from_label->mutable_status()->set_state(model::v1::TASK_STATE_STARTING);
+    from_label->mutable_status()->set_timestamp(env_.clock.wall_now());
     from_label->set_removed(complete_);
     take_container(id, add(*std::move(from_label)), &container);
   }

@@ -113,8 +113,9 @@ void apply_container(v1::TaskRecord& record, const runtime::v1::ContainerInfo* i
 void apply_exit(v1::TaskRecord& record, const runtime::v1::ExitStatus& exit);
 /// Verdict of the health check. An empty `why` is the first success.
 void apply_health(v1::TaskRecord& record, const std::string& unhealthy_why);
-/// A new assignment of the task: desired state, and the credential when it is still needed.
-void apply_assignment(v1::TaskRecord& record, const model::v1::Task& task);
+/// A new assignment of the task: desired state, and the credential when it is still needed. True:
+/// managers know a later status than this node, which is taken over.
+bool apply_assignment(v1::TaskRecord& record, const model::v1::Task& task);
 /// After a restart of the agent: what a task not yet started had made is asked for again, because a
 /// reboot may have taken it away.
 void forget_unstarted(v1::TaskRecord& record);

@@ -259,6 +259,27 @@ TEST_F(Restarts, StopsWhatManagersNoLongerWantWhenItComesBack) {
   EXPECT_TRUE(runtime.containers.empty());
 }
 
+TEST_F(Restarts, TellsNothingNewAfterItsRecordsWereLost) {
+  start_agent();
+  for (const auto& id : {"t1", "t2"}) {
+    assign(task(id));
+    ASSERT_TRUE(reaches(id, TASK_STATE_RUNNING));
+  }
+  runtime.end_container(container("t2")->info.container_id(), 3);
+  ASSERT_TRUE(reaches("t2", TASK_STATE_FAILED));
+  const auto known = manager.statuses;
+  kill_agent();
+  records.wipe();
+  env.loop.advance(100s);
+  start_agent();
+  env.loop.advance(30s);
+  for (const auto& id : {"t1", "t2"}) {
+    EXPECT_EQ(manager.statuses[id].SerializeAsString(), known.at(id).SerializeAsString()) << id;
+  }
+  EXPECT_EQ(runtime.running(), 1U);
+  EXPECT_EQ(agent->record("t1")->status().ports().ports_size(), 1);
+}
+
 TEST_F(Restarts, KeepsTasksWithoutManagers) {
   start_agent();
   assign(task("t1"));
