@@ -204,7 +204,7 @@ void PluginHost::on_process_end(Plugin& plugin, int exit_code) {
   }
   if (failure) {
     // It could not even start: what it said is a better reason than its exit code.
-    return restart_later(plugin, failure->message());
+    return restart_later(plugin, failure->message(), RestartPolicy::End::kCrashed);
   }
   std::string why = plugin.reason;
   if (why.empty()) {
@@ -212,12 +212,14 @@ void PluginHost::on_process_end(Plugin& plugin, int exit_code) {
           : exit_code >= 128 ? "its process was ended by signal " + std::to_string(exit_code - 128)
                              : "its process exited with code " + std::to_string(exit_code);
   }
-  restart_later(plugin, why);
+  // Our own SIGKILL always leaves a reason; one without is somebody else's.
+  const bool killed = exit_code == 128 + SIGKILL && plugin.reason.empty();
+  restart_later(plugin, why, killed ? RestartPolicy::End::kKilled : RestartPolicy::End::kCrashed);
 }
 
-void PluginHost::restart_later(Plugin& plugin, const std::string& why) {
+void PluginHost::restart_later(Plugin& plugin, const std::string& why, RestartPolicy::End end) {
   const TimePoint now = env_.clock.now();
-  const Duration delay = plugin.policy.on_end(now, env_.random);
+  const Duration delay = plugin.policy.on_end(now, end, env_.random);
   plugin.state = State::kWaiting;
   plugin.reason = why + (plugin.policy.crash_loop(now) ? " (crash loop: it ended 5 times in 10 minutes)" : "") +
                   "; see `agentctl plugin logs " + plugin.entry.id + "`";

@@ -95,7 +95,7 @@ class PluginHost {
   void wait_for_hello(Plugin& plugin, Duration limit);
   void halt(Plugin& plugin);
   void on_process_end(Plugin& plugin, int exit_code);
-  void restart_later(Plugin& plugin, const std::string& why);
+  void restart_later(Plugin& plugin, const std::string& why, RestartPolicy::End end);
   void fail(Plugin& plugin, const std::string& why);
   Status set_enabled(const std::string& id, bool enabled);
   Result<std::vector<plugin::v1::PluginLogLine>> read_logs(const std::string& id, std::uint32_t tail) const;

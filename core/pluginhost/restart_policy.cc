@@ -4,9 +4,15 @@
 
 namespace skep::host {
 
-Duration RestartPolicy::on_end(TimePoint now, Random& random) {
-  while (!ends_.empty() && now - ends_.front() > kWindow) {
-    ends_.pop_front();
+Duration RestartPolicy::on_end(TimePoint now, End end, Random& random) {
+  for (auto* times : {&ends_, &kills_}) {
+    while (!times->empty() && now - times->front() > kWindow) {
+      times->pop_front();
+    }
+  }
+  if (end == End::kKilled && kills_.size() < kKillsAtOnce) {
+    kills_.push_back(now);
+    return kFirstDelay;
   }
   const std::size_t before = ends_.size();
   ends_.push_back(now);

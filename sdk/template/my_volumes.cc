@@ -132,4 +132,4 @@ class MyVolumes final : public skep::VolumeDriver {
 
 }  // namespace
 
-SKEP_PLUGIN(MyVolumes, "my-volumes", "1.0.0")
+SKEP_PLUGIN(MyVolumes, "my-volumes", "1.0.0");
