@@ -14,6 +14,8 @@ namespace v1 = consensus::v1;
 constexpr std::string_view kWayOut =
     "; restore this manager from a backup, or remove its state and let it join again";
 
+constexpr Index kCompactStepMax = 1'000;
+
 Error damaged(const std::string& message) {
   return Error{Code::kDataLoss, message + std::string(kWayOut), "LOG_DAMAGED"};
 }
@@ -211,7 +213,9 @@ void RaftDriver::snapshot_available(const v1::SnapshotAvailableRequest& request)
     }
     const Index index = safe - config_.trailing_entries;
     const auto term = wal_->term(index);
-    if (index <= wal_->mark().index || !term) {
+    // A mark costs a sync: not for a handful of entries.
+    const Index step = std::clamp<Index>(config_.snapshot_entries / 10, 1, kCompactStepMax);
+    if (index < wal_->mark().index + step || !term) {
       return;
     }
     auto members = members_at(index);
