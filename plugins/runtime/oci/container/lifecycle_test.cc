@@ -204,7 +204,10 @@ TEST_F(ROOT_Lifecycle, FiftyStartInParallel) {
   for (const std::string& id : ids) {
     runtime::v1::StartRequest start;
     start.set_container_id(id);
-    lab.driver().start_container(start, [&](const auto& reply) { reply ? ++running : ++failed; });
+    lab.driver().start_container(start, [&](const auto& reply) {
+      EXPECT_TRUE(reply) << reply.error().message;
+      reply ? ++running : ++failed;
+    });
   }
   EXPECT_TRUE(lab.until([&] { return running + failed == kCount; }, 60s));
   EXPECT_EQ(failed, 0);
