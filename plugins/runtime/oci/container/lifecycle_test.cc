@@ -193,14 +193,18 @@ TEST_F(ROOT_Lifecycle, AFullDiskIsSaidAndLeavesNothing) {
 TEST_F(ROOT_Lifecycle, FiftyStartInParallel) {
   constexpr int kCount = 50;
   std::vector<std::string> ids;
+  int created = 0;
   int running = 0;
   int failed = 0;
   for (int i = 0; i < kCount; ++i) {
     const auto request = lab.request({"sleep", "600"});
     ids.push_back(request.container_id());
-    lab.driver().create(request, [](const auto& reply) { EXPECT_TRUE(reply); });
+    lab.driver().create(request, [&created](const auto& reply) {
+      EXPECT_TRUE(reply) << reply.error().message;
+      ++created;
+    });
   }
-  ASSERT_TRUE(lab.until([&] { return lab.list()->containers_size() == kCount; }));
+  ASSERT_TRUE(lab.until([&] { return created == kCount; }, 60s));
   for (const std::string& id : ids) {
     runtime::v1::StartRequest start;
     start.set_container_id(id);
