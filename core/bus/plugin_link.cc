@@ -55,7 +55,7 @@ Status PluginLink::start() {
   }
   SKEP_TRY(socket_->connect(endpoint));
   watch_ = loop_.watch_readable(socket_->fd(), [this] { pump(); });
-  heard_ = loop_.now();
+  heard_ = last_tick_ = loop_.now();
   tick_timer_ = loop_.run_after(kTick, [this] { on_tick(); });
   if (inproc) {
     connected_ = true;
@@ -92,6 +92,12 @@ void PluginLink::say_hello() {
 
 void PluginLink::on_tick() {
   tick_timer_ = loop_.run_after(kTick, [this] { on_tick(); });
+  // When our own loop stood still (a busy machine), what the agent sent waits unread.
+  const auto since_last = loop_.now() - last_tick_;
+  last_tick_ = loop_.now();
+  if (since_last > 2 * kTick) {
+    heard_ += since_last - kTick;
+  }
   if (rejected_ || !connected_) {
     return;
   }

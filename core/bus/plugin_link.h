@@ -92,6 +92,7 @@ class PluginLink {
   // Grows with every loss: what was sent into an earlier connection is dropped.
   std::atomic<std::uint64_t> connection_{0};
   TimePoint heard_{};
+  TimePoint last_tick_{};
   Duration silence_max_ = std::chrono::seconds(10);
   std::deque<Frame> output_;
   std::atomic<std::size_t> output_bytes_{0};  // handed to send() and not yet to ZeroMQ

@@ -253,8 +253,14 @@ bool Router::drop(const std::string& name, std::string_view why, Effects& effect
 }
 
 void Router::on_tick(TimePoint now, Effects& effects) {
+  // When our own loop stood still, the answers of the peers wait unread: that is not their silence.
+  const auto since_last = now - last_tick_.value_or(now);
+  const auto stood_still = since_last > 2 * options_.heartbeat ? since_last - options_.heartbeat : Duration{0};
+  last_tick_ = now;
   std::vector<std::pair<PeerId, std::string>> gone;
   for (auto& [id, peer] : peers_) {
+    peer.heard += stood_still;
+    peer.opened += stood_still;
     if (!peer.joined && now - peer.opened >= kHelloWithin) {
       gone.emplace_back(id, "it did not say HELLO");
       continue;

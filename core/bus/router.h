@@ -153,6 +153,7 @@ class Router {
   std::uint64_t last_key_;
   std::uint64_t clients_ = 0;
   std::uint64_t dropped_frames_ = 0;
+  std::optional<TimePoint> last_tick_;
   std::map<PeerId, Peer> peers_;
   std::map<std::string, PeerId, std::less<>> targets_;  // names and drivers
   std::unordered_map<std::uint64_t, Call> calls_;

@@ -358,11 +358,28 @@ TEST(Router, SuspectsAndThenDropsTheSilent) {
   EXPECT_EQ(bench.router.participants().size(), 2U) << "core and the control client, which stays";
 }
 
+TEST(Router, DoesNotBlameOthersWhenItsOwnLoopStoodStill) {
+  Bench bench;
+  bench.join(kPlugin, "local", {"volume/local"});
+  bench.router.on_tick(bench.now, bench.effects);
+  bench.now += 60s;
+  bench.router.on_tick(bench.now, bench.effects);
+  EXPECT_TRUE(bench.all<Gone>().empty());
+  EXPECT_TRUE(bench.all<Suspected>().empty());
+  for (int i = 0; i < 5; ++i) {
+    bench.now += 2s;
+    bench.router.on_tick(bench.now, bench.effects);
+  }
+  EXPECT_EQ(bench.all<Gone>().size(), 1U) << "but silence afterwards is silence";
+}
+
 TEST(Router, ClosesWhoNeverSaysHello) {
   Bench bench;
   bench.open(kClient, CarrierKind::kControl);
-  bench.now += 10s;
-  bench.router.on_tick(bench.now, bench.effects);
+  for (int i = 0; i < 5; ++i) {
+    bench.now += 2s;
+    bench.router.on_tick(bench.now, bench.effects);
+  }
   ASSERT_EQ(bench.all<Close>().size(), 1U);
   EXPECT_TRUE(bench.all<Gone>().empty());
 }
