@@ -6,10 +6,11 @@
 // A seed in which nothing fired is said to be empty and does not count. Exit 1: a violation, with the
 // number to replay.
 
+#include <charconv>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <string>
+#include <vector>
 
 #include "skep/log.h"
 #include "skep/mutant.h"
@@ -25,27 +26,54 @@ struct Options {
   int mutant = 0;
 };
 
-bool parse(int argc, char** argv, Options& options) {
+/// "--flag value" and "--flag=value".
+std::vector<std::string> split_flags(int argc, char** argv) {
+  std::vector<std::string> words;
   for (int i = 1; i < argc; ++i) {
-    const std::string flag = argv[i];
+    const std::string word = argv[i];
+    const auto equals = word.find('=');
+    words.push_back(word.substr(0, equals));
+    if (equals != std::string::npos) {
+      words.push_back(word.substr(equals + 1));
+    }
+  }
+  return words;
+}
+
+bool take_number(const std::string& text, std::uint64_t& number) {
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), number);
+  return result.ec == std::errc() && result.ptr == text.data() + text.size();
+}
+
+bool parse(int argc, char** argv, Options& options) {
+  const std::vector<std::string> words = split_flags(argc, argv);
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string& flag = words[i];
     if (flag == "--verbose") {
       options.verbose = true;
-    } else if (i + 1 < argc && flag == "--seeds") {
-      options.seeds = std::strtoull(argv[++i], nullptr, 10);
-    } else if (i + 1 < argc && flag == "--first-seed") {
-      options.first_seed = std::strtoull(argv[++i], nullptr, 10);
-    } else if (i + 1 < argc && flag == "--seconds") {
-      options.seconds = std::strtod(argv[++i], nullptr);
+      continue;
+    }
+    std::uint64_t number = 0;
+    const bool has_number = i + 1 < words.size() && take_number(words[i + 1], number);
+    if (has_number && flag == "--seeds") {
+      options.seeds = number;
+    } else if (has_number && flag == "--first-seed") {
+      options.first_seed = number;
+    } else if (has_number && flag == "--seconds") {
+      options.seconds = static_cast<double>(number);
 #ifdef SKEP_MUTANTS
-    } else if (i + 1 < argc && flag == "--mutant") {
-      options.mutant = std::atoi(argv[++i]);
+    } else if (has_number && flag == "--mutant") {
+      options.mutant = static_cast<int>(number);
       skep::active_mutant = options.mutant;
 #endif
     } else {
-      std::fprintf(stderr, "sim: unknown argument '%s'; use --seeds N --first-seed K --seconds S\n",
+      std::fprintf(stderr,
+                   "sim: '%s' is no argument or lacks a number; use --seeds N --first-seed K "
+                   "--seconds S --verbose\n",
                    flag.c_str());
       return false;
     }
+    ++i;
   }
   return true;
 }
