@@ -127,6 +127,7 @@ Status verify_and_store(Context& context, const std::string& registry, const Cre
   std::string why = result.err.substr(0, result.err.find('\n'));
   if (const std::size_t message = why.find("msg=\""); message != std::string::npos) {
     why = why.substr(message + 5, why.rfind('"') - message - 5);
+    std::erase(why, '\\');  // skopeo quotes inside quotes
   }
   if (refused) {
     return Error{Code::kUnauthenticated, fmt::format("registry '{}' refused user '{}': {}", registry, credentials.user, why)};

@@ -8,6 +8,7 @@
 #include "core/model/defaults.h"
 #include "core/model/names.h"
 #include "core/model/task_state.h"
+#include "core/model/validate.h"
 
 namespace skep::ctl {
 namespace {
@@ -30,6 +31,23 @@ int stage_of(model::TaskState state) {
     }
   }
   return 0;
+}
+
+// As the managers see it: a task of an older version that asks for the same is not replaced.
+bool is_up_to_date(const Service& service, const Task& task) {
+  if (task.spec_version() == service.spec_version()) {
+    return true;
+  }
+  const auto host_ports = [](const auto& ports) {
+    std::string bytes;
+    for (const auto& port : ports) {
+      bytes += port.mode() == model::v1::PublishedPort::HOST ? port.SerializeAsString() : "";
+    }
+    return bytes;
+  };
+  return model::is_current_version(service, task) &&
+         (task.status().state() == model::v1::TASK_STATE_NEW ||
+          host_ports(task.ports()) == host_ports(service.spec().endpoint().ports()));
 }
 
 std::string slot_key(const Task& task) {
@@ -86,7 +104,7 @@ ProgressView ServiceProgress::count(const Service& service, const std::vector<Ta
   std::vector<std::string> extra;
   for (const Task& task : tasks) {
     const bool wanted = task.desired_state() <= model::v1::TASK_STATE_RUNNING;
-    const bool up_to_date = task.spec_version() == service.spec_version();
+    const bool up_to_date = is_up_to_date(service, task);
     if (!up_to_date) {
       unwanted += wanted ? 1 : 0;
       continue;
