@@ -119,7 +119,7 @@ void Daemon::begin_stop() {
     SKEP_WARN("the manager did not stop in time; its log has everything acknowledged");
     loop_.stop();
   });
-  swarm_->stop([this] { loop_.stop(); });
+  swarm_->announce_restart([this] { swarm_->stop([this] { loop_.stop(); }); });
 }
 
 void Daemon::run() { loop_.run(); }

@@ -59,6 +59,13 @@ Status Swarm::start() {
   return start_node();
 }
 
+void Swarm::announce_restart(std::function<void()> done) {
+  if (!node_) {
+    return done();
+  }
+  node_->announce_restart(std::move(done));
+}
+
 void Swarm::stop(std::function<void()> done) {
   if (node_) {
     node_->stop();

@@ -30,6 +30,8 @@ class Swarm {
 
   /// Takes up the membership on disk, if there is one. An error keeps the agent from starting.
   Status start();
+  /// Before stop(), when this agent will be back: managers then wait for it. Within a second.
+  void announce_restart(std::function<void()> done);
   /// Stops manager and node side; tasks stay.
   void stop(std::function<void()> done);
 

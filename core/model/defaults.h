@@ -22,7 +22,7 @@ inline constexpr std::uint64_t kUpdateParallelism = 1;  // Swarm: --update-paral
 inline constexpr std::uint64_t kReplicas = 1;         // Swarm: --replicas
 inline constexpr std::int64_t kTaskHistoryLimit = 5;  // Swarm: dead tasks kept per slot
 inline constexpr Duration kOldTaskWait = 60s;         // Swarm: successor starts anyway after this
-// Ours: Swarm's updates hang for ever when a new task never reaches running (swarmkit updater TODO).
+// Ours: Swarm's updates hang for ever when a new task never reaches running.
 // A task that is not running this long after it was placed counts as a failed one.
 inline constexpr Duration kUpdateStartDeadline = 10min;
 // Ours: crash loops. After this many quick failures in a row the restart delay doubles each time.
