@@ -23,6 +23,7 @@ using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 constexpr int kExitUsage = 2;
 constexpr int kExitStartFailed = 3;
 constexpr int kExitRejected = 4;
+constexpr unsigned kStartLimitSeconds = 30;  // the agent's own limit is 15 s
 constexpr Duration kOrphanLimit = 2min;  // without an agent; long enough for its restart
 
 int usage() {
@@ -87,6 +88,8 @@ int run(const plugin::v1::BootParams& boot) {
     orphan = loop.run_after(kOrphanLimit, [&] { loop.stop(); });
   };
   events.on_welcome = [&] { loop.cancel_timer(std::exchange(orphan, 0)); };
+  // SIGTERM waits for the loop: a start() that hangs must not outlive an agent that died meanwhile.
+  ::alarm(kStartLimitSeconds);
   auto shell = Shell::start(loop,
                             {.path = boot.path(),
                              .manifest = *manifest,
@@ -97,6 +100,7 @@ int run(const plugin::v1::BootParams& boot) {
                              .instance = boot.instance(),
                              .log = write_log},
                             events);
+  ::alarm(0);
   if (!shell) {
     return fail(boot, shell.error());
   }

@@ -1,6 +1,7 @@
 #include "core/pluginhost/catalog.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -18,6 +19,15 @@ Status check_owner(const std::string& path) {
   }
   if (!S_ISREG(info.st_mode)) {
     return Error{Code::kInvalidArgument, path + ": is no regular file", "NOT_A_PLUGIN"};
+  }
+  // Who owns the agent's program can become the agent anyway: a tree built by its developer.
+  struct stat program {};
+  const bool program_known = ::stat("/proc/self/exe", &program) == 0;
+  if (info.st_uid != 0 && info.st_uid != ::geteuid() && !(program_known && info.st_uid == program.st_uid)) {
+    return Error{Code::kPermissionDenied,
+                 path + ": belongs to user " + std::to_string(info.st_uid) +
+                     ", who could change it while it runs: chown it to root, or remove it",
+                 "UNSAFE_FILE"};
   }
   if ((info.st_mode & S_IWOTH) != 0) {
     return Error{Code::kPermissionDenied,
@@ -59,6 +69,7 @@ CatalogEntry read_entry(const std::string& path, bool trusted, const CatalogOpti
     SKEP_TRY(check_owner(path));
     SKEP_TRY_ASSIGN(entry.manifest, read_manifest(path));
     entry.id = entry.manifest.id;
+    SKEP_TRY(check_exports(path));
     std::map<std::string, std::string> given;
     if (const auto it = options.settings.find(entry.id); it != options.settings.end()) {
       entry.enabled = it->second.enabled;

@@ -39,6 +39,9 @@ bool fits(const ConfigKey& key, const std::string& value) {
   const auto one_of = [&](std::initializer_list<std::string_view> units) {
     return std::find(units.begin(), units.end(), unit) != units.end();
   };
+  if (number < 0) {
+    return false;
+  }
   return key.type == "duration" ? one_of({"ms", "s", "m", "h"})
                                 : one_of({"", "b", "k", "m", "g", "K", "M", "G"});
 }

@@ -1,5 +1,6 @@
 #include <elf.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/pluginhost/manifest.h"
@@ -10,6 +11,15 @@ namespace {
 
 constexpr std::string_view kSection = ".skep_manifest";
 constexpr std::size_t kSectionsMax = 4096;
+#if defined(__x86_64__)
+constexpr Elf64_Half kMachine = EM_X86_64;
+#elif defined(__aarch64__)
+constexpr Elf64_Half kMachine = EM_AARCH64;
+#elif defined(__riscv)
+constexpr Elf64_Half kMachine = EM_RISCV;
+#else
+#error "add the ELF machine number of this architecture"
+#endif
 
 Error invalid(std::string message) {
   return Error{Code::kInvalidArgument, std::move(message), "NOT_A_PLUGIN"};
@@ -41,7 +51,8 @@ Result<Elf64_Ehdr> read_header(std::string_view file) {
   if (!read_at(file, 0, header)) {
     return invalid("is a damaged ELF file: its header is cut off");
   }
-  if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB) {
+  if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB ||
+      header.e_machine != kMachine) {
     return invalid("is built for another machine; build the plugin for this one");
   }
   if (header.e_type != ET_DYN) {
@@ -50,6 +61,10 @@ Result<Elf64_Ehdr> read_header(std::string_view file) {
   if (header.e_shentsize != sizeof(Elf64_Shdr) || header.e_shnum == 0 ||
       header.e_shnum > kSectionsMax || header.e_shstrndx >= header.e_shnum) {
     return invalid("has no section table; do not strip a plugin with sstrip");
+  }
+  std::string_view table;
+  if (!slice(file, header.e_shoff, std::uint64_t{header.e_shnum} * sizeof(Elf64_Shdr), table)) {
+    return invalid("is a damaged ELF file: its section table is cut off");
   }
   return header;
 }
@@ -111,13 +126,35 @@ Result<std::vector<std::string>> exported_symbols(const std::string& path) {
     for (std::size_t at = 0; at + sizeof(Elf64_Sym) <= symbols.size(); at += sizeof(Elf64_Sym)) {
       Elf64_Sym symbol{};
       read_at(symbols, at, symbol);
-      if (symbol.st_shndx != SHN_UNDEF && symbol.st_name < strings.size()) {
+      if (symbol.st_shndx != SHN_UNDEF && ELF64_ST_BIND(symbol.st_info) != STB_LOCAL && symbol.st_name < strings.size()) {
         const std::string_view rest = strings.substr(symbol.st_name);
         names.emplace_back(rest.substr(0, rest.find('\0')));
       }
     }
   }
   return names;
+}
+
+Status check_exports(const std::string& path) {
+  constexpr std::string_view kEntry = "skep_plugin_entry_v1";
+  auto names = exported_symbols(path);
+  if (!names) {
+    return std::move(names).error().with_context(path);
+  }
+  if (std::find(names->begin(), names->end(), kEntry) == names->end()) {
+    return Error{Code::kInvalidArgument,
+                 path + ": does not export skep_plugin_entry_v1: it needs SKEP_PLUGIN, or is built for "
+                        "another major version of the plugin ABI",
+                 "NO_ENTRY"};
+  }
+  const auto other = std::find_if(names->begin(), names->end(), [&](const auto& name) { return name != kEntry; });
+  if (other != names->end()) {
+    return Error{Code::kInvalidArgument,
+                 path + ": exports " + std::to_string(names->size() - 1) + " symbols beside skep_plugin_entry_v1, '" +
+                     *other + "' for one: build it with skep_add_plugin(), which hides them",
+                 "EXPORTS_TOO_MUCH"};
+  }
+  return ok();
 }
 
 }  // namespace skep::host

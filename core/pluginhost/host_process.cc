@@ -1,6 +1,7 @@
 #include "core/pluginhost/host_process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -8,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "skep/log.h"
@@ -93,8 +95,11 @@ Result<std::unique_ptr<HostProcess>> HostProcess::start(Env& env, const std::str
   record.set_instance(boot.instance());
   record.set_path(boot.path());
   record.set_started_at(env.clock.wall_now());
-  SKEP_TRY(env.disk.write_file_atomic(process->files_.record, record.SerializeAsString(), 0600));
   process->watch();
+  if (auto written = env.disk.write_file_atomic(process->files_.record, record.SerializeAsString(), 0600); !written) {
+    process->signal(SIGKILL);  // without its record no later agent would find it
+    return std::move(written).error();
+  }
   return process;
 }
 
@@ -144,6 +149,12 @@ void HostProcess::signal(int number) const {
   if (watch_ != 0) {
     ::syscall(SYS_pidfd_send_signal, pidfd_, number, nullptr, 0);
   }
+}
+
+bool HostProcess::wait_end(Duration limit) const {
+  pollfd ended{.fd = pidfd_, .events = POLLIN, .revents = 0};
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(limit).count();
+  return watch_ == 0 || ::poll(&ended, 1, static_cast<int>(std::max<std::int64_t>(ms, 0))) == 1;
 }
 
 Result<plugin::v1::StartFailure> HostProcess::take_failure() {

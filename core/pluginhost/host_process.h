@@ -37,6 +37,8 @@ class HostProcess {
   [[nodiscard]] const plugin::v1::HostRecord& record() const { return record_; }
   [[nodiscard]] int pid() const { return record_.pid(); }
   void signal(int number) const;
+  /// Blocks until it ended, at most `limit`; whether it did. For the agent's own end only.
+  [[nodiscard]] bool wait_end(Duration limit) const;
   /// What the host left in its error file, removed by reading.
   Result<plugin::v1::StartFailure> take_failure();
 

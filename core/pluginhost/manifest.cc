@@ -56,7 +56,10 @@ Result<bus::v1::DriverName> parse_kind(const std::string& text, const std::strin
   const std::string kind = text.substr(0, slash);
   unsigned major = 0;
   if (slash != std::string::npos) {
-    std::from_chars(text.data() + slash + 1, text.data() + text.size(), major);
+    const char* const last = text.data() + text.size();
+    if (std::from_chars(text.data() + slash + 1, last, major).ptr != last) {
+      major = 0;
+    }
   }
   if (std::find(kKinds.begin(), kKinds.end(), kind) == kKinds.end() || major == 0) {
     return invalid("'" + text + "' is no kind; a kind is written like \"volume/1\", and the kinds are "

@@ -47,6 +47,10 @@ Result<std::string> find_manifest_section(std::string_view elf);
 /// Names of the symbols that the shared object at `path` defines for others.
 Result<std::vector<std::string>> exported_symbols(const std::string& path);
 
+/// That `path` exports skep_plugin_entry_v1 and nothing else: whatever else it exports could take the
+/// place of a symbol of another plugin. kInvalidArgument says what is missing or too much.
+Status check_exports(const std::string& path);
+
 /// Reads `path`'s manifest; the errors of both functions above, with the path.
 Result<Manifest> read_manifest(const std::string& path);
 

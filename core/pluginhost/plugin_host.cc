@@ -1,9 +1,11 @@
 #include "core/pluginhost/plugin_host.h"
 
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 
 #include "core/bus/trace.h"
 #include "core/model/suggest.h"
@@ -16,7 +18,15 @@ namespace {
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 
 constexpr Duration kHelloLimit = 15s;    // process start to HELLO, the plugin's own start included
+constexpr Duration kStopLimit = 5s;      // for all isolated plugins to end with the agent
 constexpr Duration kReattachLimit = 10s; // a host that an earlier agent started, to its HELLO
+
+/// Whether a start failed for a reason in the file itself: another try would end the same way.
+bool is_final(const std::string& reason) {
+  constexpr std::array<std::string_view, 7> kFinal{"WRONG_ABI", "BAD_ENTRY",   "BAD_TABLE", "ID_MISMATCH",
+                                                   "NO_ENTRY",  "LOAD_FAILED", "BAD_MANIFEST"};
+  return std::find(kFinal.begin(), kFinal.end(), reason) != kFinal.end();
+}
 
 /// A token travels in a `string` field, which protobuf reads only as UTF-8.
 std::string hex(std::string_view bytes) {
@@ -28,6 +38,12 @@ std::string hex(std::string_view bytes) {
     text += kDigits[byte & 0xfU];
   }
   return text;
+}
+
+/// " (Segmentation fault)".
+std::string signal_name(int number) {
+  const char* const text = ::sigdescr_np(number);
+  return text == nullptr ? "" : " (" + std::string(text) + ")";
 }
 
 }  // namespace
@@ -203,13 +219,17 @@ void PluginHost::on_process_end(Plugin& plugin, int exit_code) {
     return;
   }
   if (failure) {
+    if (is_final(failure->reason())) {
+      return fail(plugin, failure->message());
+    }
     // It could not even start: what it said is a better reason than its exit code.
     return restart_later(plugin, failure->message(), RestartPolicy::End::kCrashed);
   }
   std::string why = plugin.reason;
-  if (why.empty()) {
+  // The signal of a crash says more than what the bus saw of it; SIGKILL may be our own.
+  if (why.empty() || (exit_code >= 0 && exit_code != 128 + SIGKILL)) {
     why = exit_code < 0      ? "its process ended"
-          : exit_code >= 128 ? "its process was ended by signal " + std::to_string(exit_code - 128)
+          : exit_code >= 128 ? "its process was ended by signal " + std::to_string(exit_code - 128) + signal_name(exit_code - 128)
                              : "its process exited with code " + std::to_string(exit_code);
   }
   // Our own SIGKILL always leaves a reason; one without is somebody else's.
@@ -265,8 +285,16 @@ void PluginHost::stop() {
     plugin->thread.reset();
     if (plugin->process) {
       plugin->process->signal(SIGTERM);
-      plugin->process.reset();
     }
+  }
+  const TimePoint until = env_.clock.now() + kStopLimit;
+  for (auto& [id, plugin] : plugins_) {
+    // One that hangs would stay for ever: nobody is left who would end it.
+    if (plugin->process && (plugin->state == State::kStarting || plugin->state == State::kSuspect ||
+                            !plugin->process->wait_end(until - env_.clock.now()))) {
+      plugin->process->signal(SIGKILL);
+    }
+    plugin->process.reset();
   }
   alive_.reset();
 }
@@ -286,7 +314,10 @@ Status PluginHost::set_enabled(const std::string& id, bool enabled) {
     return ok();
   }
   plugin->entry.enabled = enabled;
-  if (enabled) {
+  if (enabled && plugin->process) {
+    plugin->state = State::kStarting;  // its end starts it anew
+    plugin->reason = "waiting for its earlier process to end";
+  } else if (enabled) {
     launch(*plugin);
   } else {
     halt(*plugin);

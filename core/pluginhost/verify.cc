@@ -63,7 +63,7 @@ class Bench final : public testing::Probe {
         if (info.id() == id_ && info.state() == "running") {
           return ok();
         }
-        if (info.id() == id_ && info.state() == "refused") {
+        if (info.id() == id_ && (info.state() == "refused" || info.state() == "unhealthy")) {
           return Error{Code::kFailedPrecondition, info.reason()};
         }
       }
@@ -88,6 +88,7 @@ class Bench final : public testing::Probe {
     if (placement_ == "inproc") {
       return Error{Code::kUnimplemented, "an in-process plugin cannot be ended alone"};
     }
+    SKEP_TRY(wait_running());  // one that does not run has no process to end
     const int pid = plugins_->list().front().pid();
     const auto restarts = plugins_->list().front().restarts();
     ::kill(pid, SIGKILL);
@@ -205,16 +206,9 @@ Result<bool> verify(const VerifyOptions& options) {
   log::set_level(LogLevel::kError);
   SKEP_TRY_ASSIGN(const Manifest manifest, read_manifest(options.plugin));
   Tally tally;
-  const auto symbols = exported_symbols(options.plugin);
-  report_status("file", "exports skep_plugin_entry_v1 and nothing else",
-                !symbols ? Status(symbols.error())
-                : *symbols == std::vector<std::string>{"skep_plugin_entry_v1"}
-                    ? ok()
-                    : Status(Error{Code::kInvalidArgument,
-                                   "it exports " + std::to_string(symbols->size()) +
-                                       " symbols; build it with skep_add_plugin(), which hides the rest"}),
-                tally);
-  if (manifest.allows_isolated) {
+  const Status exports = check_exports(options.plugin);
+  report_status("file", "exports skep_plugin_entry_v1 and nothing else", exports, tally);
+  if (manifest.allows_isolated && exports) {
     SKEP_TRY(run_placement(options, manifest, "isolated", tally));
   }
   // A plugin that cannot stand isolated could take this process with it.
