@@ -9,11 +9,15 @@
 namespace skep::ctl {
 namespace {
 
-constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-constexpr std::string_view kDockerHub = "https://index.docker.io/v1/";  // docker's own name for docker.io
+constexpr std::string_view kAlphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr std::string_view kDockerHub =
+    "https://index.docker.io/v1/";  // docker's own name for docker.io
 
 Error damaged(std::string_view why) {
-  return Error{Code::kDataLoss, fmt::format("the auth file is damaged: {}; repair or remove it and log in again", why)};
+  return Error{
+      Code::kDataLoss,
+      fmt::format("the auth file is damaged: {}; repair or remove it and log in again", why)};
 }
 
 }  // namespace
@@ -74,22 +78,26 @@ Result<Credentials> find_credentials(std::string_view auth_file, std::string_vie
     return damaged("it is not a JSON object");
   }
   const boost::json::value* auths = root.get_object().if_contains("auths");
-  const auto not_found = Error{Code::kNotFound, fmt::format("no credentials for registry '{}'", registry)};
+  const auto not_found =
+      Error{Code::kNotFound, fmt::format("no credentials for registry '{}'", registry)};
   if (auths == nullptr || !auths->is_object()) {
     return not_found;
   }
-  const boost::json::value* entry = auths->get_object().if_contains({registry.data(), registry.size()});
+  const boost::json::value* entry =
+      auths->get_object().if_contains({registry.data(), registry.size()});
   if (entry == nullptr && registry == "docker.io") {
     entry = auths->get_object().if_contains({kDockerHub.data(), kDockerHub.size()});
   }
   if (entry == nullptr) {
     return not_found;
   }
-  const boost::json::value* auth = entry->is_object() ? entry->get_object().if_contains("auth") : nullptr;
+  const boost::json::value* auth =
+      entry->is_object() ? entry->get_object().if_contains("auth") : nullptr;
   if (auth == nullptr || !auth->is_string()) {
     return damaged("an entry has no 'auth'");
   }
-  const auto decoded = decode_base64(std::string_view(auth->get_string().data(), auth->get_string().size()));
+  const auto decoded =
+      decode_base64(std::string_view(auth->get_string().data(), auth->get_string().size()));
   const std::size_t colon = decoded ? decoded->find(':') : std::string::npos;
   if (colon == std::string::npos) {
     return damaged("an entry's 'auth' is not base64 of USER:PASSWORD");

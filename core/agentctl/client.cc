@@ -2,8 +2,8 @@
 
 namespace skep::ctl {
 
-Result<rpc::Body> Client::call_raw(const std::string& target, std::string_view method, rpc::Body body,
-                                   std::chrono::milliseconds deadline) {
+Result<rpc::Body> Client::call_raw(const std::string& target, std::string_view method,
+                                   rpc::Body body, std::chrono::milliseconds deadline) {
   std::optional<Result<rpc::Body>> answer;
   connection_.caller().call(target, method, std::move(body), {.deadline = deadline},
                             [&answer](Result<rpc::Body> reply) { answer = std::move(reply); });

@@ -39,7 +39,8 @@ class Client {
   template <class M>
   Result<typename M::Response> call(const std::string& target, const typename M::Request& request,
                                     std::chrono::milliseconds deadline = kCallDeadline) {
-    SKEP_TRY_ASSIGN(const rpc::Body body, call_raw(target, M::kName, request.SerializeAsString(), deadline));
+    SKEP_TRY_ASSIGN(const rpc::Body body,
+                    call_raw(target, M::kName, request.SerializeAsString(), deadline));
     return rpc::parse<typename M::Response>(body);
   }
 
@@ -48,8 +49,9 @@ class Client {
   Status stream(const std::string& target, const typename M::Request& first,
                 std::function<void(const typename M::Response&)> on_chunk) {
     std::optional<Status> done;
-    auto stream = rpc::open<M>(connection_.caller(), target, first, {.deadline = std::chrono::milliseconds(0)},
-                               std::move(on_chunk), [&done](Status status) { done = std::move(status); });
+    auto stream = rpc::open<M>(connection_.caller(), target, first,
+                               {.deadline = std::chrono::milliseconds(0)}, std::move(on_chunk),
+                               [&done](Status status) { done = std::move(status); });
     connection_.run_until([&done] { return done.has_value(); });
     return std::move(*done);
   }

@@ -2,11 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <algorithm>
 
 #include "core/agentctl/context.h"
 #include "core/agentctl/suggest.h"
@@ -19,7 +18,9 @@ Error usage_error(std::string message) {
   return Error{Code::kInvalidArgument, std::move(message), std::string(kUsageReason)};
 }
 
-std::string_view first_name(std::string_view names) { return names.substr(0, names.find(',')); }
+std::string_view first_name(std::string_view names) {
+  return names.substr(0, names.find(','));
+}
 
 }  // namespace
 
@@ -63,7 +64,9 @@ Result<bool> parse_bool(const std::string& text) {
 }  // namespace
 
 Command& Command::toggle(std::string names, bool& target, std::string help) {
-  flags_.push_back({.names = std::move(names), .value = "", .help = std::move(help),
+  flags_.push_back({.names = std::move(names),
+                    .value = "",
+                    .help = std::move(help),
                     .set = [&target](const std::vector<std::string>& values) -> Status {
                       SKEP_TRY_ASSIGN(target, parse_bool(values.back()));
                       return ok();
@@ -72,7 +75,9 @@ Command& Command::toggle(std::string names, bool& target, std::string help) {
 }
 
 Command& Command::toggle(std::string names, std::optional<bool>& target, std::string help) {
-  flags_.push_back({.names = std::move(names), .value = "", .help = std::move(help),
+  flags_.push_back({.names = std::move(names),
+                    .value = "",
+                    .help = std::move(help),
                     .set = [&target](const std::vector<std::string>& values) -> Status {
                       SKEP_TRY_ASSIGN(target, parse_bool(values.back()));
                       return ok();
@@ -80,23 +85,29 @@ Command& Command::toggle(std::string names, std::optional<bool>& target, std::st
   return *this;
 }
 
-Command& Command::text(std::string names, std::string& target, std::string value, std::string help) {
-  return parsed(std::move(names), std::move(value), std::move(help), [&target](const std::string& given) {
-    target = given;
-    return ok();
-  });
+Command& Command::text(std::string names, std::string& target, std::string value,
+                       std::string help) {
+  return parsed(std::move(names), std::move(value), std::move(help),
+                [&target](const std::string& given) {
+                  target = given;
+                  return ok();
+                });
 }
 
 Command& Command::text(std::string names, std::optional<std::string>& target, std::string value,
                        std::string help) {
-  return parsed(std::move(names), std::move(value), std::move(help), [&target](const std::string& given) {
-    target = given;
-    return ok();
-  });
+  return parsed(std::move(names), std::move(value), std::move(help),
+                [&target](const std::string& given) {
+                  target = given;
+                  return ok();
+                });
 }
 
 Command& Command::list(std::string names, std::vector<std::string>& target, std::string help) {
-  flags_.push_back({.names = std::move(names), .value = "list", .help = std::move(help), .many = true,
+  flags_.push_back({.names = std::move(names),
+                    .value = "list",
+                    .help = std::move(help),
+                    .many = true,
                     .set = [&target](const std::vector<std::string>& values) {
                       target = values;
                       return ok();
@@ -106,7 +117,9 @@ Command& Command::list(std::string names, std::vector<std::string>& target, std:
 
 Command& Command::parsed(std::string names, std::string value, std::string help,
                          std::function<Status(const std::string&)> parse) {
-  flags_.push_back({.names = std::move(names), .value = std::move(value), .help = std::move(help),
+  flags_.push_back({.names = std::move(names),
+                    .value = std::move(value),
+                    .help = std::move(help),
                     .set = [parse = std::move(parse)](const std::vector<std::string>& values) {
                       return parse(values.back());
                     }});
@@ -114,8 +127,11 @@ Command& Command::parsed(std::string names, std::string value, std::string help,
 }
 
 Command& Command::later(std::string names, std::string value, std::string reason) {
-  flags_.push_back({.names = std::move(names), .value = std::move(value), .help = "Not there yet: " + reason,
-                    .many = true, .later = std::move(reason)});
+  flags_.push_back({.names = std::move(names),
+                    .value = std::move(value),
+                    .help = "Not there yet: " + reason,
+                    .many = true,
+                    .later = std::move(reason)});
   return *this;
 }
 
@@ -124,7 +140,9 @@ Command& Command::add_flag(Flag flag) {
   return *this;
 }
 
-std::string_view Command::name() const { return first_name(names_); }
+std::string_view Command::name() const {
+  return first_name(names_);
+}
 
 bool Command::answers_to(std::string_view word) const {
   const std::vector<std::string> names = split(names_, ',');
@@ -170,8 +188,9 @@ class CommandParser {
       } else if (word == "--version" || word == "-v") {
         words_.insert(words_.begin() + static_cast<std::ptrdiff_t>(at_), "version");
       } else {
-        return usage_error(fmt::format("unknown flag '{}' for '{}'{} (see '{} --help')", word, path_,
-                                       did_you_mean(word, {"--root", "--help", "--version"}), path_));
+        return usage_error(fmt::format("unknown flag '{}' for '{}'{} (see '{} --help')", word,
+                                       path_, did_you_mean(word, {"--root", "--help", "--version"}),
+                                       path_));
       }
     }
     if (at_ == words_.size()) {
@@ -189,8 +208,8 @@ class CommandParser {
     for (const auto& child : command_->commands_) {
       known.push_back(child->name());
     }
-    return usage_error(fmt::format("'{}' is not a command of '{}'{} (see '{} --help')", words_[at_], path_,
-                                   did_you_mean(words_[at_], known), path_));
+    return usage_error(fmt::format("'{}' is not a command of '{}'{} (see '{} --help')", words_[at_],
+                                   path_, did_you_mean(words_[at_], known), path_));
   }
 
   Result<int> parse_and_run() {
@@ -218,7 +237,8 @@ class CommandParser {
       arguments = app.remaining();
       if (!arguments.empty() && arguments.front() == "--") {
         arguments.erase(arguments.begin());
-      } else if (!arguments.empty() && arguments.front().size() > 1 && arguments.front().starts_with('-')) {
+      } else if (!arguments.empty() && arguments.front().size() > 1 &&
+                 arguments.front().starts_with('-')) {
         return unknown_flag(arguments.front());
       }
     }
@@ -254,7 +274,8 @@ class CommandParser {
           return unknown_flag(word);
         }
       }
-      return usage_error(fmt::format("unexpected argument for '{}'; see '{} --help'", path_, path_));
+      return usage_error(
+          fmt::format("unexpected argument for '{}'; see '{} --help'", path_, path_));
     } catch (const CLI::Error& error) {
       return usage_error(fmt::format("{}; see '{} --help'", error.what(), path_));
     }
@@ -279,7 +300,8 @@ class CommandParser {
     }
     const std::string_view name = first_name(flag.names);
     if (!flag.later.empty()) {
-      return Error{Code::kUnimplemented, fmt::format("{} is not there yet: {}", name, flag.later), "NOT_YET"};
+      return Error{Code::kUnimplemented, fmt::format("{} is not there yet: {}", name, flag.later),
+                   "NOT_YET"};
     }
     if (auto status = flag.set(option.results()); !status) {
       Error error = std::move(status).error();
@@ -295,8 +317,10 @@ class CommandParser {
     if (count < min || count > max) {
       const std::size_t bound = count < min ? min : max;
       return usage_error(fmt::format("'{}' needs {}{} argument{}, got {}; usage: {} {}", path_,
-                                     min == max ? "" : count < min ? "at least " : "at most ", bound,
-                                     bound == 1 ? "" : "s", count, path_, command_->usage_));
+                                     min == max    ? ""
+                                     : count < min ? "at least "
+                                                   : "at most ",
+                                     bound, bound == 1 ? "" : "s", count, path_, command_->usage_));
     }
     return ok();
   }
@@ -308,7 +332,8 @@ class CommandParser {
   std::size_t at_ = 0;
 };
 
-Result<int> run_command_line(const Command& root, Context& context, std::vector<std::string> words) {
+Result<int> run_command_line(const Command& root, Context& context,
+                             std::vector<std::string> words) {
   return CommandParser(root, context, std::move(words)).run();
 }
 

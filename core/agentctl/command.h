@@ -21,19 +21,20 @@ struct Context;
 inline constexpr int kExitUsage = 2;
 
 struct Flag {
-  std::string names;        ///< "--quiet,-q": long first
-  std::string value;        ///< how help shows the value ("list", "bytes"); empty for a switch
+  std::string names;  ///< "--quiet,-q": long first
+  std::string value;  ///< how help shows the value ("list", "bytes"); empty for a switch
   std::string help;
-  bool many = false;        ///< may be given again and again
+  bool many = false;  ///< may be given again and again
   std::function<Status(const std::vector<std::string>&)> set = {};  ///< with all values given
-  std::string later = {};   ///< not there yet: the reason, answered as kUnimplemented
+  std::string later = {};  ///< not there yet: the reason, answered as kUnimplemented
 };
 
 class Command {
  public:
   using Run = std::function<Result<int>(Context&, const std::vector<std::string>& arguments)>;
 
-  Command(std::string names, std::string summary) : names_(std::move(names)), summary_(std::move(summary)) {}
+  Command(std::string names, std::string summary)
+      : names_(std::move(names)), summary_(std::move(summary)) {}
 
   /// Adds a sub-command; `names` may hold aliases: "ls,list". The reference stays valid.
   Command& add(std::string names, std::string summary);
@@ -51,7 +52,8 @@ class Command {
   Command& toggle(std::string names, bool& target, std::string help);
   Command& toggle(std::string names, std::optional<bool>& target, std::string help);
   Command& text(std::string names, std::string& target, std::string value, std::string help);
-  Command& text(std::string names, std::optional<std::string>& target, std::string value, std::string help);
+  Command& text(std::string names, std::optional<std::string>& target, std::string value,
+                std::string help);
   Command& list(std::string names, std::vector<std::string>& target, std::string help);
   /// Parsed by `parse` when given, the last value counts; its error gains the flag's name.
   Command& parsed(std::string names, std::string value, std::string help,

@@ -68,7 +68,8 @@ class SocketConnection final : public Connection {
  public:
   static Result<std::unique_ptr<Connection>> open(const std::string& path) {
     auto connection = std::make_unique<SocketConnection>();
-    SKEP_TRY_ASSIGN(connection->client_, bus::ControlClient::connect(connection->loop_, {.path = path}));
+    SKEP_TRY_ASSIGN(connection->client_,
+                    bus::ControlClient::connect(connection->loop_, {.path = path}));
     return std::unique_ptr<Connection>(std::move(connection));
   }
 
@@ -93,7 +94,9 @@ class SocketConnection final : public Connection {
 std::string control_socket_path(const std::string& root) {
   std::error_code error;
   const auto absolute = std::filesystem::absolute(root.empty() ? "/" : root, error);
-  return ((error ? std::filesystem::path(root) : absolute) / "run/skep/control.sock").lexically_normal().string();
+  return ((error ? std::filesystem::path(root) : absolute) / "run/skep/control.sock")
+      .lexically_normal()
+      .string();
 }
 
 Result<std::unique_ptr<Connection>> connect_to_agent(const std::string& root) {
@@ -103,7 +106,8 @@ Result<std::unique_ptr<Connection>> connect_to_agent(const std::string& root) {
     return connection;
   }
   return Error{Code::kUnavailable,
-               fmt::format("no agent answers at '{}'\n  start one with 'agentd{}', or name the --root (or SKEP_ROOT) of "
+               fmt::format("no agent answers at '{}'\n  start one with 'agentd{}', or name the "
+                           "--root (or SKEP_ROOT) of "
                            "the one you mean: 'agentctl --root DIR ...'",
                            path, root == "/" || root.empty() ? "" : " --root " + root),
                "NO_AGENT"};

@@ -32,7 +32,12 @@ struct World {
 
 struct Context {
   Context(std::ostream& output, std::ostream& errors, std::istream& input, World world)
-      : out(output), err(errors), in(input), clock(world.clock), random(world.random), disk(world.disk),
+      : out(output),
+        err(errors),
+        in(input),
+        clock(world.clock),
+        random(world.random),
+        disk(world.disk),
         subprocess(world.subprocess) {}
 
   std::ostream& out;

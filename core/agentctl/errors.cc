@@ -11,30 +11,41 @@
 namespace skep::ctl {
 
 int exit_code_of(const Error& error) {
-  return error.reason == kUsageReason || error.reason == "BAD_TEMPLATE" || error.reason == "NO_SUCH_FIELD"
+  return error.reason == kUsageReason || error.reason == "BAD_TEMPLATE" ||
+                 error.reason == "NO_SUCH_FIELD"
              ? kExitUsage
              : model::exit_code(error.code);
 }
 
 std::string next_step(const Error& error) {
-  if (error.message.find("agentctl ") != std::string::npos || error.message.find("--help") != std::string::npos) {
+  if (error.message.find("agentctl ") != std::string::npos ||
+      error.message.find("--help") != std::string::npos) {
     return "";  // it says so itself
   }
   switch (error.code) {
-    case Code::kConflict: return "somebody changed it at the same time: run the command again";
-    case Code::kPermissionDenied: return "run it as root or as a member of the socket's group";
-    case Code::kUnauthenticated: return "check user name and password, or log in with 'agentctl login REGISTRY'";
-    case Code::kTimeout: return "it may still take effect: look with the matching 'ls' or 'ps' before you repeat it";
-    case Code::kResourceExhausted: return "free what is full and run the command again";
-    case Code::kDataLoss: return "keep the files as they are and look into the agent's log";
-    case Code::kInternal: return "this is a defect: the agent's log tells more, please report it";
-    case Code::kUnavailable: return "try again in a moment; 'agentctl doctor' looks for what is wrong";
+    case Code::kConflict:
+      return "somebody changed it at the same time: run the command again";
+    case Code::kPermissionDenied:
+      return "run it as root or as a member of the socket's group";
+    case Code::kUnauthenticated:
+      return "check user name and password, or log in with 'agentctl login REGISTRY'";
+    case Code::kTimeout:
+      return "it may still take effect: look with the matching 'ls' or 'ps' before you repeat it";
+    case Code::kResourceExhausted:
+      return "free what is full and run the command again";
+    case Code::kDataLoss:
+      return "keep the files as they are and look into the agent's log";
+    case Code::kInternal:
+      return "this is a defect: the agent's log tells more, please report it";
+    case Code::kUnavailable:
+      return "try again in a moment; 'agentctl doctor' looks for what is wrong";
     case Code::kInvalidArgument:
     case Code::kNotFound:
     case Code::kAlreadyExists:
     case Code::kFailedPrecondition:
     case Code::kCancelled:
-    case Code::kUnimplemented: break;
+    case Code::kUnimplemented:
+      break;
   }
   return "";
 }

@@ -24,7 +24,8 @@ std::string flags_text(const std::vector<Flag>& flags) {
   for (const Flag& flag : flags) {
     lines.emplace_back(flag_label(flag), flag.help);
   }
-  lines.emplace_back("      --root directory", "Agent to talk to: the one that runs with this --root");
+  lines.emplace_back("      --root directory",
+                     "Agent to talk to: the one that runs with this --root");
   lines.emplace_back("  -h, --help", "Print this help");
   std::sort(lines.begin(), lines.end(),
             [](const auto& a, const auto& b) { return a.first.substr(6) < b.first.substr(6); });
@@ -43,8 +44,9 @@ std::string flags_text(const std::vector<Flag>& flags) {
 
 std::string help_text(const Command& command, std::string_view path) {
   if (command.commands().empty()) {
-    std::string text = fmt::format("\nUsage:  {} {}\n\n{}\n", path,
-                                   command.usage().empty() ? "[OPTIONS]" : command.usage(), command.summary());
+    std::string text =
+        fmt::format("\nUsage:  {} {}\n\n{}\n", path,
+                    command.usage().empty() ? "[OPTIONS]" : command.usage(), command.summary());
     if (command.names().find(',') != std::string::npos) {
       std::string aliases;
       for (const std::string& name : split(command.names(), ',')) {
@@ -54,7 +56,8 @@ std::string help_text(const Command& command, std::string_view path) {
     }
     return text + flags_text(command.flags());
   }
-  std::string text = fmt::format("\nUsage:  {} COMMAND\n\n{}\n\nCommands:\n", path, command.summary());
+  std::string text =
+      fmt::format("\nUsage:  {} COMMAND\n\n{}\n\nCommands:\n", path, command.summary());
   std::size_t width = 0;
   for (const auto& child : command.commands()) {
     width = std::max(width, child->name().size());

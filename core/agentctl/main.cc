@@ -58,9 +58,11 @@ int run(int argc, char** argv) {
   read_terminal(context);
   context.connect = skep::ctl::connect_to_agent;
 
-  skep::ctl::Command root("agentctl", "Talks to the Skep agent of this node and, through it, to the swarm.");
+  skep::ctl::Command root("agentctl",
+                          "Talks to the Skep agent of this node and, through it, to the swarm.");
   skep::ctl::add_all_commands(root);
-  auto result = skep::ctl::run_command_line(root, context, std::vector<std::string>(argv + 1, argv + argc));
+  auto result =
+      skep::ctl::run_command_line(root, context, std::vector<std::string>(argv + 1, argv + argc));
   if (!result) {
     skep::ctl::print_error(context, result.error());
     return skep::ctl::exit_code_of(result.error());
@@ -79,9 +81,11 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {
-    std::cerr << "Error: " << error.what() << "\n  this is a defect of agentctl: please report it with the command you ran\n";
+    std::cerr << "Error: " << error.what()
+              << "\n  this is a defect of agentctl: please report it with the command you ran\n";
   } catch (...) {
-    std::cerr << "Error: an unknown exception ended agentctl: please report it with the command you ran\n";
+    std::cerr << "Error: an unknown exception ended agentctl: please report it with the command "
+                 "you ran\n";
   }
   return 12;
 }

@@ -37,11 +37,14 @@ WindowSize window_size() {
 InputPump::InputPump(Loop& loop, int fd, std::function<void(std::string)> on_data)
     : loop_(loop), fd_(fd), on_data_(std::move(on_data)) {
   struct stat info {};
-  plain_file_ = fstat(fd, &info) == 0 && (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode) || S_ISBLK(info.st_mode));
+  plain_file_ = fstat(fd, &info) == 0 &&
+                (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode) || S_ISBLK(info.st_mode));
   resume();
 }
 
-InputPump::~InputPump() { pause(); }
+InputPump::~InputPump() {
+  pause();
+}
 
 void InputPump::pause() {
   paused_ = true;

@@ -14,7 +14,8 @@ namespace skep::ctl {
 
 std::vector<std::string> split(std::string_view text, char separator) {
   std::vector<std::string> parts;
-  for (std::size_t at; (at = text.find(separator)) != std::string_view::npos; text.remove_prefix(at + 1)) {
+  for (std::size_t at; (at = text.find(separator)) != std::string_view::npos;
+       text.remove_prefix(at + 1)) {
     parts.emplace_back(text.substr(0, at));
   }
   parts.emplace_back(text);
@@ -137,15 +138,15 @@ std::string print_time(WallTime time) {
   while (!fraction.empty() && fraction.back() == '0') {
     fraction.pop_back();
   }
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{}Z", t.tm_year + 1900, t.tm_mon + 1, t.tm_mday,
-                     t.tm_hour, t.tm_min, t.tm_sec, fraction);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{}Z", t.tm_year + 1900, t.tm_mon + 1,
+                     t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, fraction);
 }
 
 std::string print_time_long(WallTime time) {
   std::int64_t nanoseconds = 0;
   const std::tm t = utc(time, nanoseconds);
-  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}:{:02} +0000 UTC", t.tm_year + 1900, t.tm_mon + 1,
-                     t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec);
+  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}:{:02} +0000 UTC", t.tm_year + 1900,
+                     t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec);
 }
 
 namespace {
@@ -178,14 +179,17 @@ std::optional<std::int64_t> fraction_and_zone(std::string_view rest) {
 }  // namespace
 
 Result<WallTime> parse_moment(std::string_view text, WallTime now) {
-  const Error bad{Code::kInvalidArgument,
-                  fmt::format("'{}' is not a time: give RFC 3339 (2026-11-21T05:00:00Z), unix seconds or a "
-                              "duration before now (10m)", text)};
+  const Error bad{
+      Code::kInvalidArgument,
+      fmt::format("'{}' is not a time: give RFC 3339 (2026-11-21T05:00:00Z), unix seconds or a "
+                  "duration before now (10m)",
+                  text)};
   std::int64_t whole = 0;
   if (const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), whole);
       error == std::errc{} && end == text.data() + text.size()) {
-    return whole < 0 || whole > std::numeric_limits<std::int64_t>::max() / kSecond ? Result<WallTime>(bad)
-                                                                                  : whole * kSecond;
+    return whole < 0 || whole > std::numeric_limits<std::int64_t>::max() / kSecond
+               ? Result<WallTime>(bad)
+               : whole * kSecond;
   }
   if (auto duration = model::parse_duration(text)) {
     return now - duration->count();
@@ -199,7 +203,8 @@ Result<WallTime> parse_moment(std::string_view text, WallTime now) {
   std::string_view rest = std::string_view(copy).substr(static_cast<std::size_t>(used));
   if (!rest.empty()) {
     int more = 0;
-    if (std::sscanf(std::string(rest).c_str(), "T%2d:%2d:%2d%n", &t.tm_hour, &t.tm_min, &t.tm_sec, &more) != 3) {
+    if (std::sscanf(std::string(rest).c_str(), "T%2d:%2d:%2d%n", &t.tm_hour, &t.tm_min, &t.tm_sec,
+                    &more) != 3) {
       return bad;
     }
     rest.remove_prefix(static_cast<std::size_t>(more));
@@ -207,7 +212,8 @@ Result<WallTime> parse_moment(std::string_view text, WallTime now) {
   t.tm_year -= 1900;
   t.tm_mon -= 1;
   const auto shift = fraction_and_zone(rest);
-  return shift ? Result<WallTime>(static_cast<std::int64_t>(timegm(&t)) * kSecond + *shift) : Result<WallTime>(bad);
+  return shift ? Result<WallTime>(static_cast<std::int64_t>(timegm(&t)) * kSecond + *shift)
+               : Result<WallTime>(bad);
 }
 
 std::string decimal_size(std::int64_t bytes) {

@@ -1,15 +1,14 @@
 #include "core/agentctl/bus/message_json.h"
 
 #include <fmt/format.h>
-
-#include <cctype>
-
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
 #include <google/protobuf/descriptor_database.h>
 #include <google/protobuf/util/json_util.h>
 #include <google/protobuf/util/type_resolver.h>
 #include <google/protobuf/util/type_resolver_util.h>
+
+#include <cctype>
 
 #include "core/agentctl/suggest.h"
 
@@ -64,8 +63,9 @@ MessageJson::MessageJson() : impl_(std::make_unique<Impl>()) {
   for (const auto& file : impl_->files.file()) {
     for (const auto& service : file.service()) {
       for (const auto& method : service.method()) {
-        methods_.push_back({kind_prefix(file.package()) + "/" + snake_case(method.name()), method.input_type().substr(1),
-                            method.output_type().substr(1), method.client_streaming(), method.server_streaming()});
+        methods_.push_back({kind_prefix(file.package()) + "/" + snake_case(method.name()),
+                            method.input_type().substr(1), method.output_type().substr(1),
+                            method.client_streaming(), method.server_streaming()});
       }
     }
   }
@@ -81,29 +81,34 @@ Result<MethodInfo> MessageJson::method(std::string_view name) const {
     }
     names.push_back(info.name);
   }
-  return Error{Code::kNotFound, fmt::format("there is no method '{}'{}; 'agentctl bus methods' lists them", name,
-                                            did_you_mean(name, names))};
+  return Error{Code::kNotFound,
+               fmt::format("there is no method '{}'{}; 'agentctl bus methods' lists them", name,
+                           did_you_mean(name, names))};
 }
 
 Result<std::string> MessageJson::to_bytes(const std::string& type, const std::string& json) const {
   std::string bytes;
-  const auto status = pb::util::JsonToBinaryString(impl_->resolver.get(), fmt::format("{}/{}", kUrlPrefix, type), json, &bytes);
+  const auto status = pb::util::JsonToBinaryString(
+      impl_->resolver.get(), fmt::format("{}/{}", kUrlPrefix, type), json, &bytes);
   if (!status.ok()) {
-    return Error{Code::kInvalidArgument, fmt::format("the JSON is not a '{}': {}", type, std::string(status.message()))};
+    return Error{Code::kInvalidArgument,
+                 fmt::format("the JSON is not a '{}': {}", type, std::string(status.message()))};
   }
   return bytes;
 }
 
-Result<std::string> MessageJson::to_json(const std::string& type, const std::string& bytes, bool pretty, bool whole) const {
+Result<std::string> MessageJson::to_json(const std::string& type, const std::string& bytes,
+                                         bool pretty, bool whole) const {
   pb::util::JsonPrintOptions options;
   options.add_whitespace = pretty;
   options.preserve_proto_field_names = true;
   options.always_print_primitive_fields = whole;
   std::string json;
-  const auto status =
-      pb::util::BinaryToJsonString(impl_->resolver.get(), fmt::format("{}/{}", kUrlPrefix, type), bytes, &json, options);
+  const auto status = pb::util::BinaryToJsonString(
+      impl_->resolver.get(), fmt::format("{}/{}", kUrlPrefix, type), bytes, &json, options);
   if (!status.ok()) {
-    return Error{Code::kDataLoss, fmt::format("the bytes are not a '{}': {}", type, std::string(status.message()))};
+    return Error{Code::kDataLoss,
+                 fmt::format("the bytes are not a '{}': {}", type, std::string(status.message()))};
   }
   return json;
 }

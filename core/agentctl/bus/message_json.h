@@ -14,8 +14,8 @@
 namespace skep::ctl {
 
 struct MethodInfo {
-  std::string name;  ///< "volume/1/mount"
-  std::string request;   ///< "skep.volume.v1.MountRequest"
+  std::string name;     ///< "volume/1/mount"
+  std::string request;  ///< "skep.volume.v1.MountRequest"
   std::string response;
   bool streams_in = false;
   bool streams_out = false;
@@ -32,9 +32,11 @@ class MessageJson {
   [[nodiscard]] Result<MethodInfo> method(std::string_view name) const;
   [[nodiscard]] const std::vector<MethodInfo>& methods() const { return methods_; }
   /// kInvalidArgument: not JSON, or not of this type.
-  [[nodiscard]] Result<std::string> to_bytes(const std::string& type, const std::string& json) const;
+  [[nodiscard]] Result<std::string> to_bytes(const std::string& type,
+                                             const std::string& json) const;
   /// Fields as the .proto names them, also those at their defaults when `whole`.
-  [[nodiscard]] Result<std::string> to_json(const std::string& type, const std::string& bytes, bool pretty, bool whole) const;
+  [[nodiscard]] Result<std::string> to_json(const std::string& type, const std::string& bytes,
+                                            bool pretty, bool whole) const;
 
  private:
   struct Impl;

@@ -1,7 +1,7 @@
 #pragma once
 
-// `agentctl doctor`: is this machine fit to run an agent? Facts are gathered by probe.cc, judged here.
-// Pure.
+// `agentctl doctor`: is this machine fit to run an agent? Facts are gathered by probe.cc, judged
+// here. Pure.
 
 #include <cstdint>
 #include <map>
@@ -30,22 +30,22 @@ struct PortFact {
 struct MachineFacts {
   bool root_user = false;
   std::string kernel;
-  std::vector<std::string> filesystems;               ///< of /proc/filesystems
-  std::vector<std::string> namespaces;                ///< of /proc/self/ns
-  std::string cgroup_version;                         ///< "1", "2", "hybrid", ""
+  std::vector<std::string> filesystems;  ///< of /proc/filesystems
+  std::vector<std::string> namespaces;   ///< of /proc/self/ns
+  std::string cgroup_version;            ///< "1", "2", "hybrid", ""
   std::vector<std::string> cgroup_controllers;
   bool seccomp = false;
   std::optional<bool> ip_forward;
-  std::optional<bool> nftables;                       ///< a netlink socket of nf_tables answered
+  std::optional<bool> nftables;  ///< a netlink socket of nf_tables answered
   std::optional<bool> bridge;
   std::optional<bool> vxlan;
-  std::map<std::string, std::string> tools;           ///< name to path, "" when missing
+  std::map<std::string, std::string> tools;  ///< name to path, "" when missing
   std::vector<PortFact> ports;
   bool agent_answers = false;
   std::string agent_error;
   std::string state_directory;
-  std::string state_error;                            ///< why it cannot be written
-  std::vector<std::int64_t> sync_ns;                  ///< time of each write and sync there
+  std::string state_error;            ///< why it cannot be written
+  std::vector<std::int64_t> sync_ns;  ///< time of each write and sync there
   std::optional<std::uint64_t> free_bytes;
   std::uint64_t open_files_max = 0;
 };

@@ -48,7 +48,9 @@ void probe_cgroups(Disk& disk, MachineFacts& facts) {
     facts.cgroup_controllers = split(unified->substr(0, unified->find('\n')), ' ');
     return;
   }
-  facts.cgroup_version = disk.exists("/sys/fs/cgroup/unified") ? "1 (hybrid)" : disk.exists("/sys/fs/cgroup/memory") ? "1" : "";
+  facts.cgroup_version = disk.exists("/sys/fs/cgroup/unified")  ? "1 (hybrid)"
+                         : disk.exists("/sys/fs/cgroup/memory") ? "1"
+                                                                : "";
   if (const auto text = disk.read_file("/proc/cgroups")) {
     for (const std::string& line : split(*text, '\n')) {
       const std::vector<std::string> fields = split(line, '\t');
@@ -66,7 +68,8 @@ std::string try_port(int type, std::uint16_t port) {
   }
   const int on = 1;
   if (type == SOCK_STREAM) {
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));  // as agentd: TIME_WAIT is no obstacle
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
+               sizeof(on));  // as agentd: TIME_WAIT is no obstacle
   }
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -87,8 +90,8 @@ void probe_ports(MachineFacts& facts) {
 }
 
 // Devices are made in a network namespace of their own, which the kernel drops with the process.
-std::optional<bool> can_make_device(Context& context, const std::string& unshare, const std::string& ip,
-                                    const std::vector<std::string>& device) {
+std::optional<bool> can_make_device(Context& context, const std::string& unshare,
+                                    const std::string& ip, const std::vector<std::string>& device) {
   if (unshare.empty() || ip.empty() || geteuid() != 0) {
     return std::nullopt;
   }
@@ -100,7 +103,8 @@ std::optional<bool> can_make_device(Context& context, const std::string& unshare
 }
 
 std::string find_program(Context& context, const std::string& name) {
-  const std::string path = context.variable("PATH").empty() ? "/usr/sbin:/usr/bin:/sbin:/bin" : context.variable("PATH");
+  const std::string path =
+      context.variable("PATH").empty() ? "/usr/sbin:/usr/bin:/sbin:/bin" : context.variable("PATH");
   for (const std::string& directory : split(path + ":/usr/sbin:/sbin", ':')) {
     const std::string candidate = directory + "/" + name;
     if (!directory.empty() && access(candidate.c_str(), X_OK) == 0) {
@@ -116,7 +120,8 @@ void probe_disk(Context& context, MachineFacts& facts) {
   while (!context.disk.exists(directory) && directory.size() > 1) {
     directory.resize(std::max<std::size_t>(1, directory.rfind('/')));
   }
-  const std::string path = fmt::format("{}/.skep-doctor-{}", directory == "/" ? "" : directory, getpid());
+  const std::string path =
+      fmt::format("{}/.skep-doctor-{}", directory == "/" ? "" : directory, getpid());
   if (auto free_bytes = context.disk.free_bytes(directory)) {
     facts.free_bytes = *free_bytes;
   }
@@ -167,7 +172,8 @@ MachineFacts probe_machine(Context& context) {
   auto answer = agent ? (*agent)->call<agent::v1::methods::Info>(kCore, {}, std::chrono::seconds(5))
                       : Result<agent::v1::InfoResponse>(agent.error());
   facts.agent_answers = answer.has_value();
-  facts.agent_error = answer ? "" : answer.error().message.substr(0, answer.error().message.find('\n'));
+  facts.agent_error =
+      answer ? "" : answer.error().message.substr(0, answer.error().message.find('\n'));
   return facts;
 }
 

@@ -13,7 +13,9 @@ namespace {
 using model::v1::ContainerSpec;
 using model::v1::ServiceSpec;
 
-ContainerSpec& container(ServiceSpec& spec) { return *spec.mutable_task()->mutable_container(); }
+ContainerSpec& container(ServiceSpec& spec) {
+  return *spec.mutable_task()->mutable_container();
+}
 
 template <void (ContainerSpec::*Set)(bool)>
 Status set_switch(ServiceSpec& spec, const std::string& value, const FlagWorld& /*world*/) {
@@ -48,7 +50,8 @@ Status set_oom_score(ServiceSpec& spec, const std::string& value, const FlagWorl
   const bool negative = value.starts_with('-');
   SKEP_TRY_ASSIGN(const std::uint64_t score, parse_count(value.substr(negative ? 1 : 0)));
   if (score > 1000) {
-    return Error{Code::kInvalidArgument, fmt::format("'{}' is out of range: use -1000 to 1000", value)};
+    return Error{Code::kInvalidArgument,
+                 fmt::format("'{}' is out of range: use -1000 to 1000", value)};
   }
   container(spec).set_oom_score_adj(static_cast<std::int32_t>(score) * (negative ? -1 : 1));
   return ok();
@@ -86,7 +89,8 @@ Status set_no_health(ServiceSpec& spec, const std::string& value, const FlagWorl
     return ok();
   }
   if (container(spec).has_health_check() && container(spec).health_check().ByteSizeLong() > 0) {
-    return Error{Code::kInvalidArgument, "conflicts with the --health-* flags: give one or the other"};
+    return Error{Code::kInvalidArgument,
+                 "conflicts with the --health-* flags: give one or the other"};
   }
   container(spec).mutable_health_check()->add_test("NONE");
   return ok();
@@ -116,50 +120,61 @@ constexpr auto kSet = EditPhase::kSet;
 constexpr auto kBoth = FlagUse::kBoth;
 
 constexpr std::array kContainer{
-    ServiceFlag{"--image", "string", "Image of the service", FlagUse::kUpdate, kSet, false, set_image},
+    ServiceFlag{"--image", "string", "Image of the service", FlagUse::kUpdate, kSet, false,
+                set_image},
     ServiceFlag{"--args", "command", "Arguments of the command", FlagUse::kUpdate, kSet, false,
                 set_words<&ContainerSpec::mutable_args>},
-    ServiceFlag{"--entrypoint", "command", "Replaces the entrypoint of the image", kBoth, kSet, false,
-                set_words<&ContainerSpec::mutable_command>},
+    ServiceFlag{"--entrypoint", "command", "Replaces the entrypoint of the image", kBoth, kSet,
+                false, set_words<&ContainerSpec::mutable_command>},
     ServiceFlag{"--hostname", "string", "Host name inside the containers", kBoth, kSet, false,
                 set_text<&ContainerSpec::mutable_hostname>},
     ServiceFlag{"--workdir,-w", "string", "Working directory", kBoth, kSet, false,
                 set_text<&ContainerSpec::mutable_directory>},
-    ServiceFlag{"--user,-u", "string", "User or uid, with group or gid (NAME[:GROUP])", kBoth, kSet, false,
-                set_text<&ContainerSpec::mutable_user>},
+    ServiceFlag{"--user,-u", "string", "User or uid, with group or gid (NAME[:GROUP])", kBoth, kSet,
+                false, set_text<&ContainerSpec::mutable_user>},
     ServiceFlag{"--stop-signal", "string", "Signal that stops a container", kBoth, kSet, false,
                 set_text<&ContainerSpec::mutable_stop_signal>},
-    ServiceFlag{"--stop-grace-period", "duration", "Time before a stopping container is killed (default 10s)", kBoth,
-                kSet, false, set_stop_grace},
-    ServiceFlag{"--tty,-t", "", "Give the containers a terminal", kBoth, kSet, false, set_switch<&ContainerSpec::set_tty>},
+    ServiceFlag{"--stop-grace-period", "duration",
+                "Time before a stopping container is killed (default 10s)", kBoth, kSet, false,
+                set_stop_grace},
+    ServiceFlag{"--tty,-t", "", "Give the containers a terminal", kBoth, kSet, false,
+                set_switch<&ContainerSpec::set_tty>},
     ServiceFlag{"--read-only", "", "Root file system is read only", kBoth, kSet, false,
                 set_switch<&ContainerSpec::set_read_only>},
     ServiceFlag{"--init", "", "Run an init that forwards signals and reaps", kBoth, kSet, false,
                 set_switch<&ContainerSpec::set_init>},
-    ServiceFlag{"--oom-score-adj", "int", "Preference of the kernel's OOM killer, -1000 to 1000", kBoth, kSet, false,
-                set_oom_score},
+    ServiceFlag{"--oom-score-adj", "int", "Preference of the kernel's OOM killer, -1000 to 1000",
+                kBoth, kSet, false, set_oom_score},
     ServiceFlag{"--log-driver", "string", "Logging driver", kBoth, kSet, false, set_log_driver},
-    ServiceFlag{"--log-opt", "list", "Option of the logging driver", kBoth, kSet, true, add_log_option},
+    ServiceFlag{"--log-opt", "list", "Option of the logging driver", kBoth, kSet, true,
+                add_log_option},
 };
 
 constexpr std::array kHealth{
-    ServiceFlag{"--health-cmd", "string", "Command that tells whether a container is healthy", kBoth, kSet, false, set_health},
+    ServiceFlag{"--health-cmd", "string", "Command that tells whether a container is healthy",
+                kBoth, kSet, false, set_health},
     ServiceFlag{"--health-interval", "duration", "Time between checks", kBoth, kSet, false,
                 set_health_time<&HealthCheck::set_interval>},
     ServiceFlag{"--health-timeout", "duration", "Time one check may take", kBoth, kSet, false,
                 set_health_time<&HealthCheck::set_timeout>},
-    ServiceFlag{"--health-start-period", "duration", "Time to start in which failures do not count", kBoth, kSet, false,
-                set_health_time<&HealthCheck::set_start_period>},
-    ServiceFlag{"--health-start-interval", "duration", "Time between checks during the start period", kBoth, kSet, false,
+    ServiceFlag{"--health-start-period", "duration", "Time to start in which failures do not count",
+                kBoth, kSet, false, set_health_time<&HealthCheck::set_start_period>},
+    ServiceFlag{"--health-start-interval", "duration",
+                "Time between checks during the start period", kBoth, kSet, false,
                 set_health_time<&HealthCheck::set_start_interval>},
-    ServiceFlag{"--health-retries", "int", "Failures in a row that make a container unhealthy", kBoth, kSet, false,
-                set_health_retries},
-    ServiceFlag{"--no-healthcheck", "", "No health check, not even the image's", kBoth, EditPhase::kAdd, false, set_no_health},
+    ServiceFlag{"--health-retries", "int", "Failures in a row that make a container unhealthy",
+                kBoth, kSet, false, set_health_retries},
+    ServiceFlag{"--no-healthcheck", "", "No health check, not even the image's", kBoth,
+                EditPhase::kAdd, false, set_no_health},
 };
 
 }  // namespace
 
-std::span<const ServiceFlag> container_flags() { return kContainer; }
-std::span<const ServiceFlag> health_flags() { return kHealth; }
+std::span<const ServiceFlag> container_flags() {
+  return kContainer;
+}
+std::span<const ServiceFlag> health_flags() {
+  return kHealth;
+}
 
 }  // namespace skep::ctl

@@ -15,7 +15,9 @@ using model::v1::ServiceSpec;
 using Strings = google::protobuf::RepeatedPtrField<std::string>;
 using Labels = google::protobuf::Map<std::string, std::string>;
 
-ContainerSpec& container(ServiceSpec& spec) { return *spec.mutable_task()->mutable_container(); }
+ContainerSpec& container(ServiceSpec& spec) {
+  return *spec.mutable_task()->mutable_container();
+}
 
 void put_environment(Strings& env, const std::string& assignment) {
   const std::string prefix = assignment.substr(0, assignment.find('=')) + "=";
@@ -50,7 +52,8 @@ Status add_env_file(ServiceSpec& spec, const std::string& path, const FlagWorld&
       continue;
     }
     if (line.substr(0, line.find('=')).find_first_of(" \t") != std::string::npos) {
-      return Error{Code::kInvalidArgument, fmt::format("'{}': a name with spaces in line '{}'", path, line)};
+      return Error{Code::kInvalidArgument,
+                   fmt::format("'{}': a name with spaces in line '{}'", path, line)};
     }
     SKEP_TRY(add_env(spec, line, world));
   }
@@ -59,9 +62,10 @@ Status add_env_file(ServiceSpec& spec, const std::string& path, const FlagWorld&
 
 Status remove_env(ServiceSpec& spec, const std::string& name, const FlagWorld& /*world*/) {
   auto& env = *container(spec).mutable_env();
-  env.erase(std::remove_if(env.begin(), env.end(),
-                           [&](const std::string& one) { return one.substr(0, one.find('=')) == name; }),
-            env.end());
+  env.erase(
+      std::remove_if(env.begin(), env.end(),
+                     [&](const std::string& one) { return one.substr(0, one.find('=')) == name; }),
+      env.end());
   return ok();
 }
 
@@ -77,10 +81,12 @@ Status remove_label(ServiceSpec& spec, const std::string& key, const FlagWorld& 
   spec.mutable_labels()->erase(key);
   return ok();
 }
-Status add_container_label(ServiceSpec& spec, const std::string& value, const FlagWorld& /*world*/) {
+Status add_container_label(ServiceSpec& spec, const std::string& value,
+                           const FlagWorld& /*world*/) {
   return put_label(*container(spec).mutable_labels(), value);
 }
-Status remove_container_label(ServiceSpec& spec, const std::string& key, const FlagWorld& /*world*/) {
+Status remove_container_label(ServiceSpec& spec, const std::string& key,
+                              const FlagWorld& /*world*/) {
   container(spec).mutable_labels()->erase(key);
   return ok();
 }
@@ -105,7 +111,8 @@ Status add_mount(ServiceSpec& spec, const std::string& value, const FlagWorld& /
 }
 Status remove_mount(ServiceSpec& spec, const std::string& target, const FlagWorld& /*world*/) {
   auto& mounts = *container(spec).mutable_mounts();
-  mounts.erase(std::remove_if(mounts.begin(), mounts.end(), [&](const auto& m) { return m.target() == target; }),
+  mounts.erase(std::remove_if(mounts.begin(), mounts.end(),
+                              [&](const auto& m) { return m.target() == target; }),
                mounts.end());
   return ok();
 }
@@ -127,7 +134,8 @@ Status remove_from(ServiceSpec& spec, const std::string& value, const FlagWorld&
 
 // "CAP_NET_ADMIN" and "net_admin" are the same; "ALL" stays.
 std::string capability(std::string name) {
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   return name == "ALL" || name.starts_with("CAP_") ? name : "CAP_" + name;
 }
 Status add_capability(ServiceSpec& spec, const std::string& value, const FlagWorld& world) {
@@ -142,7 +150,9 @@ Status drop_capability(ServiceSpec& spec, const std::string& value, const FlagWo
 
 Status remove_ulimit(ServiceSpec& spec, const std::string& name, const FlagWorld& /*world*/) {
   auto& limits = *container(spec).mutable_ulimits();
-  limits.erase(std::remove_if(limits.begin(), limits.end(), [&](const auto& l) { return l.name() == name; }), limits.end());
+  limits.erase(
+      std::remove_if(limits.begin(), limits.end(), [&](const auto& l) { return l.name() == name; }),
+      limits.end());
   return ok();
 }
 Result<std::int64_t> parse_limit(const std::string& text) {
@@ -163,7 +173,8 @@ Status add_ulimit(ServiceSpec& spec, const std::string& value, const FlagWorld& 
     SKEP_TRY_ASSIGN(hard, parse_limit(pair.second.substr(colon + 1)));
   }
   if (hard >= 0 && (soft > hard || soft < 0)) {
-    return Error{Code::kInvalidArgument, fmt::format("'{}': the soft limit is above the hard limit", value)};
+    return Error{Code::kInvalidArgument,
+                 fmt::format("'{}': the soft limit is above the hard limit", value)};
   }
   limit.set_soft(soft);
   limit.set_hard(hard);
@@ -178,34 +189,57 @@ constexpr auto kCreate = FlagUse::kCreate;
 constexpr auto kUpdate = FlagUse::kUpdate;
 
 constexpr std::array kLists{
-    ServiceFlag{"--env-file", "file", "Read environment variables from a file", kCreate, EditPhase::kSet, true, add_env_file},
+    ServiceFlag{"--env-file", "file", "Read environment variables from a file", kCreate,
+                EditPhase::kSet, true, add_env_file},
     ServiceFlag{"--env,-e", "list", "Set an environment variable", kCreate, kAdd, true, add_env},
-    ServiceFlag{"--env-add", "list", "Add or change an environment variable", kUpdate, kAdd, true, add_env},
-    ServiceFlag{"--env-rm", "list", "Remove an environment variable", kUpdate, kRemove, true, remove_env},
+    ServiceFlag{"--env-add", "list", "Add or change an environment variable", kUpdate, kAdd, true,
+                add_env},
+    ServiceFlag{"--env-rm", "list", "Remove an environment variable", kUpdate, kRemove, true,
+                remove_env},
     ServiceFlag{"--label,-l", "list", "Label of the service", kCreate, kAdd, true, add_label},
-    ServiceFlag{"--label-add", "list", "Add or change a label of the service", kUpdate, kAdd, true, add_label},
-    ServiceFlag{"--label-rm", "list", "Remove a label by its key", kUpdate, kRemove, true, remove_label},
-    ServiceFlag{"--container-label", "list", "Label of the containers", kCreate, kAdd, true, add_container_label},
-    ServiceFlag{"--container-label-add", "list", "Add or change a label of the containers", kUpdate, kAdd, true, add_container_label},
-    ServiceFlag{"--container-label-rm", "list", "Remove a label of the containers by its key", kUpdate, kRemove, true, remove_container_label},
-    ServiceFlag{"--mount", "mount", "Attach a file system: type=,source=,target=,...", kCreate, kAdd, true, add_mount},
+    ServiceFlag{"--label-add", "list", "Add or change a label of the service", kUpdate, kAdd, true,
+                add_label},
+    ServiceFlag{"--label-rm", "list", "Remove a label by its key", kUpdate, kRemove, true,
+                remove_label},
+    ServiceFlag{"--container-label", "list", "Label of the containers", kCreate, kAdd, true,
+                add_container_label},
+    ServiceFlag{"--container-label-add", "list", "Add or change a label of the containers", kUpdate,
+                kAdd, true, add_container_label},
+    ServiceFlag{"--container-label-rm", "list", "Remove a label of the containers by its key",
+                kUpdate, kRemove, true, remove_container_label},
+    ServiceFlag{"--mount", "mount", "Attach a file system: type=,source=,target=,...", kCreate,
+                kAdd, true, add_mount},
     ServiceFlag{"--mount-add", "mount", "Add or change a mount", kUpdate, kAdd, true, add_mount},
-    ServiceFlag{"--mount-rm", "list", "Remove a mount by its target path", kUpdate, kRemove, true, remove_mount},
-    ServiceFlag{"--sysctl", "list", "Set a kernel parameter of the containers", kCreate, kAdd, true, add_sysctl},
-    ServiceFlag{"--sysctl-add", "list", "Add or change a kernel parameter", kUpdate, kAdd, true, add_sysctl},
-    ServiceFlag{"--sysctl-rm", "list", "Remove a kernel parameter", kUpdate, kRemove, true, remove_sysctl},
-    ServiceFlag{"--ulimit", "ulimit", "Resource limit: NAME=SOFT[:HARD]", kCreate, kAdd, true, add_ulimit},
-    ServiceFlag{"--ulimit-add", "ulimit", "Add or change a resource limit", kUpdate, kAdd, true, add_ulimit},
-    ServiceFlag{"--ulimit-rm", "list", "Remove a resource limit", kUpdate, kRemove, true, remove_ulimit},
-    ServiceFlag{"--group", "list", "Additional group of the containers' user", kCreate, kAdd, true, add_to<&ContainerSpec::mutable_groups>},
-    ServiceFlag{"--group-add", "list", "Add a group", kUpdate, kAdd, true, add_to<&ContainerSpec::mutable_groups>},
-    ServiceFlag{"--group-rm", "list", "Remove a group", kUpdate, kRemove, true, remove_from<&ContainerSpec::mutable_groups>},
-    ServiceFlag{"--cap-add", "list", "Add a capability", FlagUse::kBoth, kAdd, true, add_capability},
-    ServiceFlag{"--cap-drop", "list", "Drop a capability", FlagUse::kBoth, EditPhase::kSet, true, drop_capability},
+    ServiceFlag{"--mount-rm", "list", "Remove a mount by its target path", kUpdate, kRemove, true,
+                remove_mount},
+    ServiceFlag{"--sysctl", "list", "Set a kernel parameter of the containers", kCreate, kAdd, true,
+                add_sysctl},
+    ServiceFlag{"--sysctl-add", "list", "Add or change a kernel parameter", kUpdate, kAdd, true,
+                add_sysctl},
+    ServiceFlag{"--sysctl-rm", "list", "Remove a kernel parameter", kUpdate, kRemove, true,
+                remove_sysctl},
+    ServiceFlag{"--ulimit", "ulimit", "Resource limit: NAME=SOFT[:HARD]", kCreate, kAdd, true,
+                add_ulimit},
+    ServiceFlag{"--ulimit-add", "ulimit", "Add or change a resource limit", kUpdate, kAdd, true,
+                add_ulimit},
+    ServiceFlag{"--ulimit-rm", "list", "Remove a resource limit", kUpdate, kRemove, true,
+                remove_ulimit},
+    ServiceFlag{"--group", "list", "Additional group of the containers' user", kCreate, kAdd, true,
+                add_to<&ContainerSpec::mutable_groups>},
+    ServiceFlag{"--group-add", "list", "Add a group", kUpdate, kAdd, true,
+                add_to<&ContainerSpec::mutable_groups>},
+    ServiceFlag{"--group-rm", "list", "Remove a group", kUpdate, kRemove, true,
+                remove_from<&ContainerSpec::mutable_groups>},
+    ServiceFlag{"--cap-add", "list", "Add a capability", FlagUse::kBoth, kAdd, true,
+                add_capability},
+    ServiceFlag{"--cap-drop", "list", "Drop a capability", FlagUse::kBoth, EditPhase::kSet, true,
+                drop_capability},
 };
 
 }  // namespace
 
-std::span<const ServiceFlag> container_list_flags() { return kLists; }
+std::span<const ServiceFlag> container_list_flags() {
+  return kLists;
+}
 
 }  // namespace skep::ctl

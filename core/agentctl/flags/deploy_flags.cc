@@ -13,7 +13,9 @@ namespace {
 using model::v1::Resources;
 using model::v1::ServiceSpec;
 
-Error bad(std::string message) { return Error{Code::kInvalidArgument, std::move(message)}; }
+Error bad(std::string message) {
+  return Error{Code::kInvalidArgument, std::move(message)};
+}
 
 Status set_mode(ServiceSpec& spec, const std::string& value, const FlagWorld& /*world*/) {
   if (value == "replicated") {
@@ -26,7 +28,8 @@ Status set_mode(ServiceSpec& spec, const std::string& value, const FlagWorld& /*
   } else if (value == "global-job") {
     spec.mutable_global_job();
   } else {
-    return bad(fmt::format("'{}' is not a mode: use replicated, global, replicated-job or global-job", value));
+    return bad(fmt::format(
+        "'{}' is not a mode: use replicated, global, replicated-job or global-job", value));
   }
   return ok();
 }
@@ -39,7 +42,9 @@ Status set_replicas(ServiceSpec& spec, const std::string& value, const FlagWorld
     spec.mutable_replicated_job()->set_total_completions(replicas);
     spec.mutable_replicated_job()->set_max_concurrent(replicas);
   } else {
-    return bad("replicas go with mode replicated or replicated-job only: a global service has one task per node");
+    return bad(
+        "replicas go with mode replicated or replicated-job only: a global service has one task "
+        "per node");
   }
   return ok();
 }
@@ -78,7 +83,9 @@ Status force_update(ServiceSpec& spec, const std::string& value, const FlagWorld
   return ok();
 }
 
-Resources& limits(ServiceSpec& spec) { return *spec.mutable_task()->mutable_resources()->mutable_limits(); }
+Resources& limits(ServiceSpec& spec) {
+  return *spec.mutable_task()->mutable_resources()->mutable_limits();
+}
 Resources& reservations(ServiceSpec& spec) {
   return *spec.mutable_task()->mutable_resources()->mutable_reservations();
 }
@@ -116,7 +123,8 @@ Status add_generic(ServiceSpec& spec, const std::string& value, const FlagWorld&
   SKEP_TRY_ASSIGN(const auto pair, parse_pair(value));
   auto number = parse_count(pair.second);
   if (!number) {
-    return bad(fmt::format("'{}' is not KIND=NUMBER: named generic resources cannot be asked for", value));
+    return bad(
+        fmt::format("'{}' is not KIND=NUMBER: named generic resources cannot be asked for", value));
   }
   (*reservations(spec).mutable_generic())[pair.first] = static_cast<std::int64_t>(*number);
   return ok();
@@ -131,9 +139,10 @@ Status set_condition(ServiceSpec& spec, const std::string& value, const FlagWorl
   if (value != "none" && value != "on-failure" && value != "any") {
     return bad(fmt::format("'{}' is not a restart condition: use none, on-failure or any", value));
   }
-  spec.mutable_task()->mutable_restart()->set_condition(value == "none"         ? RestartPolicy::NONE
-                                                        : value == "on-failure" ? RestartPolicy::ON_FAILURE
-                                                                                : RestartPolicy::ANY);
+  spec.mutable_task()->mutable_restart()->set_condition(value == "none" ? RestartPolicy::NONE
+                                                        : value == "on-failure"
+                                                            ? RestartPolicy::ON_FAILURE
+                                                            : RestartPolicy::ANY);
   return ok();
 }
 
@@ -177,14 +186,17 @@ Status remove_constraint(ServiceSpec& spec, const std::string& value, const Flag
 Result<std::string> parse_preference(const std::string& value) {
   SKEP_TRY_ASSIGN(const auto pair, parse_pair(value));
   if (pair.first != "spread" || pair.second.empty()) {
-    return bad(fmt::format("'{}' is not a placement preference: use spread=node.labels.NAME", value));
+    return bad(
+        fmt::format("'{}' is not a placement preference: use spread=node.labels.NAME", value));
   }
   return pair.second;
 }
 Status remove_preference(ServiceSpec& spec, const std::string& value, const FlagWorld& /*world*/) {
   SKEP_TRY_ASSIGN(const std::string by, parse_preference(value));
   auto& list = *spec.mutable_task()->mutable_placement()->mutable_preferences();
-  list.erase(std::remove_if(list.begin(), list.end(), [&](const auto& one) { return one.spread_by() == by; }), list.end());
+  list.erase(std::remove_if(list.begin(), list.end(),
+                            [&](const auto& one) { return one.spread_by() == by; }),
+             list.end());
   return ok();
 }
 Status add_preference(ServiceSpec& spec, const std::string& value, const FlagWorld& /*world*/) {
@@ -201,36 +213,64 @@ constexpr auto kAdd = EditPhase::kAdd;
 
 constexpr std::array kDeploy{
     ServiceFlag{"--name", "string", "Name of the service", kCreate, kSet, false, set_name},
-    ServiceFlag{"--mode", "string", "replicated, global, replicated-job or global-job (default replicated)", kCreate,
+    ServiceFlag{"--mode", "string",
+                "replicated, global, replicated-job or global-job (default replicated)", kCreate,
                 EditPhase::kMode, false, set_mode},
     ServiceFlag{"--replicas", "uint", "Number of tasks", kBoth, kSet, false, set_replicas},
-    ServiceFlag{"--max-concurrent", "uint", "Job tasks at the same time (default: replicas)", kBoth, kAdd, false, set_max_concurrent},
-    ServiceFlag{"--replicas-max-per-node", "uint", "Most tasks per node (0: no limit)", kBoth, kSet, false, set_max_per_node},
-    ServiceFlag{"--runtime", "string", "Runtime driver that runs the tasks (default oci)", kCreate, kSet, false, set_runtime},
-    ServiceFlag{"--force", "", "Replace the tasks even if nothing changes", kUpdate, kSet, false, force_update},
-    ServiceFlag{"--limit-cpu", "decimal", "CPUs a task may use at most", kBoth, kSet, false, set_cpus<limits>},
-    ServiceFlag{"--limit-memory", "bytes", "Memory a task may use at most", kBoth, kSet, false, set_memory<limits>},
-    ServiceFlag{"--limit-pids", "int", "Processes a task may have at most (0: no limit)", kBoth, kSet, false, set_pids},
-    ServiceFlag{"--memory-swap", "bytes", "Memory and swap together (-1: no limit)", kBoth, kSet, false, set_memory_swap},
-    ServiceFlag{"--reserve-cpu", "decimal", "CPUs a node must have free for a task", kBoth, kSet, false, set_cpus<reservations>},
-    ServiceFlag{"--reserve-memory", "bytes", "Memory a node must have free for a task", kBoth, kSet, false, set_memory<reservations>},
-    ServiceFlag{"--generic-resource", "list", "Reserve user-defined resources: KIND=NUMBER", kCreate, kAdd, true, add_generic},
-    ServiceFlag{"--generic-resource-add", "list", "Add or change a reservation", kUpdate, kAdd, true, add_generic},
-    ServiceFlag{"--generic-resource-rm", "list", "Remove a reservation", kUpdate, EditPhase::kRemove, true, remove_generic},
-    ServiceFlag{"--restart-condition", "string", "When an ended task is replaced: none, on-failure, any (default any)", kBoth, kSet, false, set_condition},
-    ServiceFlag{"--restart-delay", "duration", "Time before a task is replaced (default 5s)", kBoth, kSet, false, set_restart_delay},
-    ServiceFlag{"--restart-max-attempts", "uint", "Most replacements (0: no limit)", kBoth, kSet, false, set_attempts},
-    ServiceFlag{"--restart-window", "duration", "Time in which attempts are counted", kBoth, kSet, false, set_window},
-    ServiceFlag{"--constraint", "list", "Which nodes may run tasks: node.labels.zone==b", kCreate, kAdd, true, add_constraint},
-    ServiceFlag{"--constraint-add", "list", "Add a constraint", kUpdate, kAdd, true, add_constraint},
-    ServiceFlag{"--constraint-rm", "list", "Remove a constraint", kUpdate, EditPhase::kRemove, true, remove_constraint},
-    ServiceFlag{"--placement-pref", "pref", "Spread tasks over the values of a label: spread=node.labels.zone", kCreate, kAdd, true, add_preference},
-    ServiceFlag{"--placement-pref-add", "pref", "Add a placement preference", kUpdate, kAdd, true, add_preference},
-    ServiceFlag{"--placement-pref-rm", "pref", "Remove a placement preference", kUpdate, EditPhase::kRemove, true, remove_preference},
+    ServiceFlag{"--max-concurrent", "uint", "Job tasks at the same time (default: replicas)", kBoth,
+                kAdd, false, set_max_concurrent},
+    ServiceFlag{"--replicas-max-per-node", "uint", "Most tasks per node (0: no limit)", kBoth, kSet,
+                false, set_max_per_node},
+    ServiceFlag{"--runtime", "string", "Runtime driver that runs the tasks (default oci)", kCreate,
+                kSet, false, set_runtime},
+    ServiceFlag{"--force", "", "Replace the tasks even if nothing changes", kUpdate, kSet, false,
+                force_update},
+    ServiceFlag{"--limit-cpu", "decimal", "CPUs a task may use at most", kBoth, kSet, false,
+                set_cpus<limits>},
+    ServiceFlag{"--limit-memory", "bytes", "Memory a task may use at most", kBoth, kSet, false,
+                set_memory<limits>},
+    ServiceFlag{"--limit-pids", "int", "Processes a task may have at most (0: no limit)", kBoth,
+                kSet, false, set_pids},
+    ServiceFlag{"--memory-swap", "bytes", "Memory and swap together (-1: no limit)", kBoth, kSet,
+                false, set_memory_swap},
+    ServiceFlag{"--reserve-cpu", "decimal", "CPUs a node must have free for a task", kBoth, kSet,
+                false, set_cpus<reservations>},
+    ServiceFlag{"--reserve-memory", "bytes", "Memory a node must have free for a task", kBoth, kSet,
+                false, set_memory<reservations>},
+    ServiceFlag{"--generic-resource", "list", "Reserve user-defined resources: KIND=NUMBER",
+                kCreate, kAdd, true, add_generic},
+    ServiceFlag{"--generic-resource-add", "list", "Add or change a reservation", kUpdate, kAdd,
+                true, add_generic},
+    ServiceFlag{"--generic-resource-rm", "list", "Remove a reservation", kUpdate,
+                EditPhase::kRemove, true, remove_generic},
+    ServiceFlag{"--restart-condition", "string",
+                "When an ended task is replaced: none, on-failure, any (default any)", kBoth, kSet,
+                false, set_condition},
+    ServiceFlag{"--restart-delay", "duration", "Time before a task is replaced (default 5s)", kBoth,
+                kSet, false, set_restart_delay},
+    ServiceFlag{"--restart-max-attempts", "uint", "Most replacements (0: no limit)", kBoth, kSet,
+                false, set_attempts},
+    ServiceFlag{"--restart-window", "duration", "Time in which attempts are counted", kBoth, kSet,
+                false, set_window},
+    ServiceFlag{"--constraint", "list", "Which nodes may run tasks: node.labels.zone==b", kCreate,
+                kAdd, true, add_constraint},
+    ServiceFlag{"--constraint-add", "list", "Add a constraint", kUpdate, kAdd, true,
+                add_constraint},
+    ServiceFlag{"--constraint-rm", "list", "Remove a constraint", kUpdate, EditPhase::kRemove, true,
+                remove_constraint},
+    ServiceFlag{"--placement-pref", "pref",
+                "Spread tasks over the values of a label: spread=node.labels.zone", kCreate, kAdd,
+                true, add_preference},
+    ServiceFlag{"--placement-pref-add", "pref", "Add a placement preference", kUpdate, kAdd, true,
+                add_preference},
+    ServiceFlag{"--placement-pref-rm", "pref", "Remove a placement preference", kUpdate,
+                EditPhase::kRemove, true, remove_preference},
 };
 
 }  // namespace
 
-std::span<const ServiceFlag> deploy_flags() { return kDeploy; }
+std::span<const ServiceFlag> deploy_flags() {
+  return kDeploy;
+}
 
 }  // namespace skep::ctl

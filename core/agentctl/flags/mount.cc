@@ -13,39 +13,66 @@ namespace {
 
 using model::v1::Mount;
 
-Error bad(std::string message) { return Error{Code::kInvalidArgument, std::move(message)}; }
+Error bad(std::string message) {
+  return Error{Code::kInvalidArgument, std::move(message)};
+}
 
-const std::vector<std::string_view> kKeys{
-    "type", "source", "src", "target", "dst", "destination", "readonly", "ro", "bind-propagation", "bind-recursive",
-    "bind-create-src", "volume-subpath", "volume-nocopy", "volume-label", "volume-driver", "volume-opt", "tmpfs-size",
-    "tmpfs-mode", "consistency"};
+const std::vector<std::string_view> kKeys{"type",
+                                          "source",
+                                          "src",
+                                          "target",
+                                          "dst",
+                                          "destination",
+                                          "readonly",
+                                          "ro",
+                                          "bind-propagation",
+                                          "bind-recursive",
+                                          "bind-create-src",
+                                          "volume-subpath",
+                                          "volume-nocopy",
+                                          "volume-label",
+                                          "volume-driver",
+                                          "volume-opt",
+                                          "tmpfs-size",
+                                          "tmpfs-mode",
+                                          "consistency"};
 
 Status set_type(Mount& mount, const std::string& value) {
   if (value == "volume" || value == "bind" || value == "tmpfs") {
-    mount.set_type(value == "volume" ? Mount::VOLUME : value == "bind" ? Mount::BIND : Mount::TMPFS);
+    mount.set_type(value == "volume" ? Mount::VOLUME
+                   : value == "bind" ? Mount::BIND
+                                     : Mount::TMPFS);
     return ok();
   }
   if (value == "npipe" || value == "image" || value == "cluster") {
-    return Error{Code::kUnimplemented, fmt::format("mounts of type '{}' are not there yet: use volume, bind or tmpfs", value),
-                 "NOT_YET"};
+    return Error{
+        Code::kUnimplemented,
+        fmt::format("mounts of type '{}' are not there yet: use volume, bind or tmpfs", value),
+        "NOT_YET"};
   }
-  return bad(fmt::format("unknown mount type '{}'{}", value, did_you_mean(value, {"volume", "bind", "tmpfs"})));
+  return bad(fmt::format("unknown mount type '{}'{}", value,
+                         did_you_mean(value, {"volume", "bind", "tmpfs"})));
 }
 
 Status set_bind_key(Mount& mount, const std::string& key, const std::string& value) {
   if (key == "bind-propagation") {
-    if (value != "shared" && value != "rshared" && value != "slave" && value != "rslave" && value != "private" &&
-        value != "rprivate") {
-      return bad(fmt::format("'{}' is not a propagation: use private, rprivate, shared, rshared, slave or rslave", value));
+    if (value != "shared" && value != "rshared" && value != "slave" && value != "rslave" &&
+        value != "private" && value != "rprivate") {
+      return bad(fmt::format(
+          "'{}' is not a propagation: use private, rprivate, shared, rshared, slave or rslave",
+          value));
     }
     mount.set_propagation(value);
   } else if (key == "bind-recursive") {
     if (value == "readonly" || value == "writable") {
-      return Error{Code::kUnimplemented, fmt::format("bind-recursive={} is not there yet: use enabled or disabled", value),
-                   "NOT_YET"};
+      return Error{
+          Code::kUnimplemented,
+          fmt::format("bind-recursive={} is not there yet: use enabled or disabled", value),
+          "NOT_YET"};
     }
     if (value != "enabled" && value != "disabled") {
-      return bad(fmt::format("'{}' is not a value of bind-recursive: use enabled or disabled", value));
+      return bad(
+          fmt::format("'{}' is not a value of bind-recursive: use enabled or disabled", value));
     }
     mount.set_bind_nonrecursive(value == "disabled");
   } else {
@@ -82,7 +109,8 @@ Status set_volume_key(Mount& mount, const std::string& key, const std::string& v
     mount.set_volume_no_copy(no_copy);
   } else {
     SKEP_TRY_ASSIGN(auto pair, parse_pair(value));
-    auto& map = key == "volume-opt" ? *mount.mutable_volume_options() : *mount.mutable_volume_labels();
+    auto& map =
+        key == "volume-opt" ? *mount.mutable_volume_options() : *mount.mutable_volume_labels();
     map[pair.first] = pair.second;
   }
   return ok();
@@ -125,11 +153,14 @@ Status check_mount(const Mount& mount, const std::vector<std::string>& keys) {
   if (mount.target().empty()) {
     return bad("it names no target: add target=PATH, the path inside the container");
   }
-  const std::string own = mount.type() == Mount::BIND ? "bind-" : mount.type() == Mount::TMPFS ? "tmpfs-" : "volume-";
+  const std::string own = mount.type() == Mount::BIND    ? "bind-"
+                          : mount.type() == Mount::TMPFS ? "tmpfs-"
+                                                         : "volume-";
   for (const std::string& key : keys) {
     for (const std::string prefix : {"bind-", "tmpfs-", "volume-"}) {
       if (key.starts_with(prefix) && prefix != own) {
-        return bad(fmt::format("'{}' does not go with type={}", key, own.substr(0, own.size() - 1)));
+        return bad(
+            fmt::format("'{}' does not go with type={}", key, own.substr(0, own.size() - 1)));
       }
     }
   }
@@ -151,7 +182,8 @@ Result<Mount> parse_mount(const std::string& text) {
   for (const std::string& field : fields) {
     const std::size_t equals = field.find('=');
     std::string key = field.substr(0, equals);
-    std::transform(key.begin(), key.end(), key.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    std::transform(key.begin(), key.end(), key.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end() && key != "bind-nonrecursive") {
       return bad(fmt::format("unknown key '{}'{}", key, did_you_mean(key, kKeys)));
     }

@@ -15,7 +15,9 @@ using model::v1::EndpointSpec;
 using model::v1::PublishedPort;
 using model::v1::ServiceSpec;
 
-Error bad(std::string message) { return Error{Code::kInvalidArgument, std::move(message)}; }
+Error bad(std::string message) {
+  return Error{Code::kInvalidArgument, std::move(message)};
+}
 
 bool same_port(const PublishedPort& a, const PublishedPort& b) {
   return a.target_port() == b.target_port() && a.protocol() == b.protocol() &&
@@ -26,7 +28,8 @@ Status add_publish(ServiceSpec& spec, const std::string& value, const FlagWorld&
   SKEP_TRY_ASSIGN(const std::vector<PublishedPort> ports, parse_publish(value));
   auto& known = *spec.mutable_endpoint()->mutable_ports();
   for (const PublishedPort& port : ports) {
-    if (std::none_of(known.begin(), known.end(), [&](const auto& one) { return same_port(one, port); })) {
+    if (std::none_of(known.begin(), known.end(),
+                     [&](const auto& one) { return same_port(one, port); })) {
       *known.Add() = port;
     }
   }
@@ -41,8 +44,10 @@ Status remove_publish(ServiceSpec& spec, const std::string& value, const FlagWor
   for (const PublishedPort& port : ports) {
     known.erase(std::remove_if(known.begin(), known.end(),
                                [&](const PublishedPort& one) {
-                                 return one.target_port() == port.target_port() && one.protocol() == port.protocol() &&
-                                        (port.published_port() == 0 || one.published_port() == port.published_port()) &&
+                                 return one.target_port() == port.target_port() &&
+                                        one.protocol() == port.protocol() &&
+                                        (port.published_port() == 0 ||
+                                         one.published_port() == port.published_port()) &&
                                         (!names_mode || one.mode() == port.mode());
                                }),
                 known.end());
@@ -74,7 +79,8 @@ Result<model::v1::NetworkAttachmentSpec> parse_network(const std::string& text) 
         SKEP_TRY_ASSIGN(const auto option, parse_pair(pair.second));
         (*network.mutable_driver_options())[option.first] = option.second;
       } else {
-        return bad(fmt::format("unknown key '{}'{}", pair.first, did_you_mean(pair.first, {"name", "alias", "driver-opt"})));
+        return bad(fmt::format("unknown key '{}'{}", pair.first,
+                               did_you_mean(pair.first, {"name", "alias", "driver-opt"})));
       }
     }
   }
@@ -82,17 +88,21 @@ Result<model::v1::NetworkAttachmentSpec> parse_network(const std::string& text) 
     return bad("the name of the network is missing");
   }
   if (network.target() != "host" && network.target() != "none" && network.target() != "bridge") {
-    return Error{Code::kUnimplemented,
-                 fmt::format("network '{}' is not there yet: networks that people create come with a later version; "
-                             "use host, none or bridge", network.target()),
-                 "NOT_YET"};
+    return Error{
+        Code::kUnimplemented,
+        fmt::format(
+            "network '{}' is not there yet: networks that people create come with a later version; "
+            "use host, none or bridge",
+            network.target()),
+        "NOT_YET"};
   }
   return network;
 }
 
 Status remove_network(ServiceSpec& spec, const std::string& name, const FlagWorld& /*world*/) {
   auto& networks = *spec.mutable_task()->mutable_networks();
-  networks.erase(std::remove_if(networks.begin(), networks.end(), [&](const auto& one) { return one.target() == name; }),
+  networks.erase(std::remove_if(networks.begin(), networks.end(),
+                                [&](const auto& one) { return one.target() == name; }),
                  networks.end());
   return ok();
 }
@@ -148,29 +158,48 @@ constexpr auto kAdd = EditPhase::kAdd;
 constexpr auto kRemove = EditPhase::kRemove;
 
 constexpr std::array kNetwork{
-    ServiceFlag{"--publish,-p", "port", "Publish a port: [PUBLISHED:]TARGET[/tcp|udp] or target=,published=,protocol=,mode=ingress|host", kCreate, kAdd, true, add_publish},
+    ServiceFlag{"--publish,-p", "port",
+                "Publish a port: [PUBLISHED:]TARGET[/tcp|udp] or "
+                "target=,published=,protocol=,mode=ingress|host",
+                kCreate, kAdd, true, add_publish},
     ServiceFlag{"--publish-add", "port", "Publish a port", kUpdate, kAdd, true, add_publish},
-    ServiceFlag{"--publish-rm", "port", "Stop publishing a port, by its target port", kUpdate, kRemove, true, remove_publish},
-    ServiceFlag{"--endpoint-mode", "string", "vip or dnsrr (default vip)", FlagUse::kBoth, EditPhase::kSet, false, set_endpoint_mode},
-    ServiceFlag{"--network", "network", "Network of the tasks: host, none or bridge", kCreate, kAdd, true, add_network},
+    ServiceFlag{"--publish-rm", "port", "Stop publishing a port, by its target port", kUpdate,
+                kRemove, true, remove_publish},
+    ServiceFlag{"--endpoint-mode", "string", "vip or dnsrr (default vip)", FlagUse::kBoth,
+                EditPhase::kSet, false, set_endpoint_mode},
+    ServiceFlag{"--network", "network", "Network of the tasks: host, none or bridge", kCreate, kAdd,
+                true, add_network},
     ServiceFlag{"--network-add", "network", "Add a network", kUpdate, kAdd, true, add_network},
     ServiceFlag{"--network-rm", "list", "Remove a network", kUpdate, kRemove, true, remove_network},
     ServiceFlag{"--host", "list", "Line of /etc/hosts: HOST:IP", kCreate, kAdd, true, add_host},
-    ServiceFlag{"--host-add", "list", "Add a line of /etc/hosts: HOST:IP", kUpdate, kAdd, true, add_host},
-    ServiceFlag{"--host-rm", "list", "Remove a line of /etc/hosts: HOST:IP", kUpdate, kRemove, true, remove_host},
-    ServiceFlag{"--dns", "list", "DNS server of the containers", kCreate, kAdd, true, add_to<&ContainerSpec::mutable_dns_servers>},
-    ServiceFlag{"--dns-add", "list", "Add a DNS server", kUpdate, kAdd, true, add_to<&ContainerSpec::mutable_dns_servers>},
-    ServiceFlag{"--dns-rm", "list", "Remove a DNS server", kUpdate, kRemove, true, remove_from<&ContainerSpec::mutable_dns_servers>},
-    ServiceFlag{"--dns-option", "list", "Option of the resolver", kCreate, kAdd, true, add_to<&ContainerSpec::mutable_dns_options>},
-    ServiceFlag{"--dns-option-add", "list", "Add an option of the resolver", kUpdate, kAdd, true, add_to<&ContainerSpec::mutable_dns_options>},
-    ServiceFlag{"--dns-option-rm", "list", "Remove an option of the resolver", kUpdate, kRemove, true, remove_from<&ContainerSpec::mutable_dns_options>},
-    ServiceFlag{"--dns-search", "list", "DNS search domain", kCreate, kAdd, true, add_to<&ContainerSpec::mutable_dns_search>},
-    ServiceFlag{"--dns-search-add", "list", "Add a DNS search domain", kUpdate, kAdd, true, add_to<&ContainerSpec::mutable_dns_search>},
-    ServiceFlag{"--dns-search-rm", "list", "Remove a DNS search domain", kUpdate, kRemove, true, remove_from<&ContainerSpec::mutable_dns_search>},
+    ServiceFlag{"--host-add", "list", "Add a line of /etc/hosts: HOST:IP", kUpdate, kAdd, true,
+                add_host},
+    ServiceFlag{"--host-rm", "list", "Remove a line of /etc/hosts: HOST:IP", kUpdate, kRemove, true,
+                remove_host},
+    ServiceFlag{"--dns", "list", "DNS server of the containers", kCreate, kAdd, true,
+                add_to<&ContainerSpec::mutable_dns_servers>},
+    ServiceFlag{"--dns-add", "list", "Add a DNS server", kUpdate, kAdd, true,
+                add_to<&ContainerSpec::mutable_dns_servers>},
+    ServiceFlag{"--dns-rm", "list", "Remove a DNS server", kUpdate, kRemove, true,
+                remove_from<&ContainerSpec::mutable_dns_servers>},
+    ServiceFlag{"--dns-option", "list", "Option of the resolver", kCreate, kAdd, true,
+                add_to<&ContainerSpec::mutable_dns_options>},
+    ServiceFlag{"--dns-option-add", "list", "Add an option of the resolver", kUpdate, kAdd, true,
+                add_to<&ContainerSpec::mutable_dns_options>},
+    ServiceFlag{"--dns-option-rm", "list", "Remove an option of the resolver", kUpdate, kRemove,
+                true, remove_from<&ContainerSpec::mutable_dns_options>},
+    ServiceFlag{"--dns-search", "list", "DNS search domain", kCreate, kAdd, true,
+                add_to<&ContainerSpec::mutable_dns_search>},
+    ServiceFlag{"--dns-search-add", "list", "Add a DNS search domain", kUpdate, kAdd, true,
+                add_to<&ContainerSpec::mutable_dns_search>},
+    ServiceFlag{"--dns-search-rm", "list", "Remove a DNS search domain", kUpdate, kRemove, true,
+                remove_from<&ContainerSpec::mutable_dns_search>},
 };
 
 }  // namespace
 
-std::span<const ServiceFlag> network_flags() { return kNetwork; }
+std::span<const ServiceFlag> network_flags() {
+  return kNetwork;
+}
 
 }  // namespace skep::ctl

@@ -28,14 +28,15 @@ constexpr LaterFlag kLater[] = {
     {"--secret-rm", "list", FlagUse::kUpdate, kSecrets},
     {"--credential-spec", "spec", FlagUse::kBoth, "credential specs belong to Windows containers"},
     {"--isolation", "string", FlagUse::kBoth, "isolation belongs to Windows containers"},
-    {"--memory-swappiness", "int", FlagUse::kBoth, "swappiness per task comes with a later version"},
+    {"--memory-swappiness", "int", FlagUse::kBoth,
+     "swappiness per task comes with a later version"},
 };
 
 }  // namespace
 
 void ServiceEdits::add_flags(Command& command, FlagUse use) {
-  for (const auto group : {container_flags(), container_list_flags(), health_flags(), deploy_flags(),
-                           update_policy_flags(), network_flags()}) {
+  for (const auto group : {container_flags(), container_list_flags(), health_flags(),
+                           deploy_flags(), update_policy_flags(), network_flags()}) {
     for (const ServiceFlag& flag : group) {
       if (flag.use != use && flag.use != FlagUse::kBoth) {
         continue;
@@ -44,15 +45,19 @@ void ServiceEdits::add_flags(Command& command, FlagUse use) {
         edits_.push_back({&flag, value});
         return ok();
       };
-      command.add_flag({.names = flag.names, .value = flag.value, .help = flag.help, .many = flag.many,
-                        .set = [note, many = flag.many](const std::vector<std::string>& values) -> Status {
-                          for (const std::string& value : values) {
-                            if (many || &value == &values.back()) {
-                              SKEP_TRY(note(value));
-                            }
-                          }
-                          return ok();
-                        }});
+      command.add_flag(
+          {.names = flag.names,
+           .value = flag.value,
+           .help = flag.help,
+           .many = flag.many,
+           .set = [note, many = flag.many](const std::vector<std::string>& values) -> Status {
+             for (const std::string& value : values) {
+               if (many || &value == &values.back()) {
+                 SKEP_TRY(note(value));
+               }
+             }
+             return ok();
+           }});
     }
   }
   for (const LaterFlag& flag : kLater) {
@@ -63,7 +68,8 @@ void ServiceEdits::add_flags(Command& command, FlagUse use) {
 }
 
 Status ServiceEdits::apply(model::v1::ServiceSpec& spec, const FlagWorld& world) const {
-  for (const EditPhase phase : {EditPhase::kMode, EditPhase::kRemove, EditPhase::kSet, EditPhase::kAdd}) {
+  for (const EditPhase phase :
+       {EditPhase::kMode, EditPhase::kRemove, EditPhase::kSet, EditPhase::kAdd}) {
     for (const Edit& edit : edits_) {
       if (edit.flag->phase != phase) {
         continue;
@@ -80,7 +86,8 @@ Status ServiceEdits::apply(model::v1::ServiceSpec& spec, const FlagWorld& world)
   return ok();
 }
 
-Result<model::v1::ServiceSpec> ServiceEdits::create(const std::string& image, std::vector<std::string> arguments,
+Result<model::v1::ServiceSpec> ServiceEdits::create(const std::string& image,
+                                                    std::vector<std::string> arguments,
                                                     const FlagWorld& world) const {
   model::v1::ServiceSpec spec;
   spec.mutable_replicated()->set_replicas(1);
@@ -91,7 +98,8 @@ Result<model::v1::ServiceSpec> ServiceEdits::create(const std::string& image, st
   return spec;
 }
 
-Result<model::v1::ServiceSpec> ServiceEdits::update(model::v1::ServiceSpec spec, const FlagWorld& world) const {
+Result<model::v1::ServiceSpec> ServiceEdits::update(model::v1::ServiceSpec spec,
+                                                    const FlagWorld& world) const {
   SKEP_TRY(apply(spec, world));
   return spec;
 }

@@ -1,7 +1,8 @@
 #pragma once
 
-// Docker's flags of `service create` and `service update`, each as an edit of a ServiceSpec. One row
-// per flag; create and update share the scalar ones, lists come as --x (create) and as --x-add and
+// Docker's flags of `service create` and `service update`, each as an edit of a ServiceSpec. One
+// row per flag; create and update share the scalar ones, lists come as --x (create) and as --x-add
+// and
 // --x-rm (update). Pure: what flags need of the world comes in FlagWorld.
 
 #include <functional>
@@ -49,7 +50,8 @@ class ServiceEdits {
   /// Adds every flag of `use` to `command`; what is given lands here. Must outlive the command.
   void add_flags(Command& command, FlagUse use);
   /// A new service's spec with Docker's defaults and the given flags.
-  Result<model::v1::ServiceSpec> create(const std::string& image, std::vector<std::string> arguments,
+  Result<model::v1::ServiceSpec> create(const std::string& image,
+                                        std::vector<std::string> arguments,
                                         const FlagWorld& world) const;
   /// `spec` with the given flags applied.
   Result<model::v1::ServiceSpec> update(model::v1::ServiceSpec spec, const FlagWorld& world) const;

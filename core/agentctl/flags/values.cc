@@ -15,7 +15,9 @@ namespace {
 
 constexpr std::size_t kPortRangeMax = 1000;
 
-Error bad(std::string message) { return Error{Code::kInvalidArgument, std::move(message)}; }
+Error bad(std::string message) {
+  return Error{Code::kInvalidArgument, std::move(message)};
+}
 
 struct PortRange {
   std::uint32_t first = 0;
@@ -69,7 +71,8 @@ Result<std::vector<PublishedPort>> parse_short_publish(std::string_view text) {
   if (const std::size_t colon = text.rfind(':'); colon != std::string_view::npos) {
     const std::string_view left = text.substr(0, colon);
     if (left.find(':') != std::string_view::npos || left.find('.') != std::string_view::npos) {
-      return bad(fmt::format("'{}' names an address: a service publishes on every address of a node", text));
+      return bad(fmt::format(
+          "'{}' names an address: a service publishes on every address of a node", text));
     }
     if (!left.empty()) {
       SKEP_TRY_ASSIGN(published, parse_range(left));
@@ -78,7 +81,8 @@ Result<std::vector<PublishedPort>> parse_short_publish(std::string_view text) {
   }
   SKEP_TRY_ASSIGN(const PortRange target, parse_range(text));
   if (published.first != 0 && published.size() != target.size()) {
-    return bad(fmt::format("{} published ports cannot go to {} target ports", published.size(), target.size()));
+    return bad(fmt::format("{} published ports cannot go to {} target ports", published.size(),
+                           target.size()));
   }
   std::vector<PublishedPort> ports;
   for (std::uint32_t i = 0; i < target.size(); ++i) {
@@ -113,12 +117,14 @@ Result<std::vector<PublishedPort>> parse_long_publish(std::string_view text) {
     } else if (key == "name") {
       port.set_name(value);
     } else {
-      return bad(fmt::format("unknown key '{}'{}", key,
-                             did_you_mean(key, {"target", "published", "protocol", "mode", "name"})));
+      return bad(
+          fmt::format("unknown key '{}'{}", key,
+                      did_you_mean(key, {"target", "published", "protocol", "mode", "name"})));
     }
   }
   if (port.target_port() == 0) {
-    return bad(fmt::format("'{}' names no target: add target=PORT, the port inside the container", text));
+    return bad(
+        fmt::format("'{}' names no target: add target=PORT, the port inside the container", text));
   }
   return std::vector<PublishedPort>{port};
 }

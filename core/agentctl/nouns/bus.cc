@@ -25,8 +25,8 @@ struct CallOptions {
   bool compact = false;
 };
 
-Result<int> call_stream(Context& context, Client& agent, const MessageJson& json, const MethodInfo& method,
-                        const std::string& target, std::string body) {
+Result<int> call_stream(Context& context, Client& agent, const MessageJson& json,
+                        const MethodInfo& method, const std::string& target, std::string body) {
   std::optional<Result<rpc::Body>> done;
   std::optional<Error> unreadable;
   auto stream = agent.connection().caller().open(
@@ -47,7 +47,8 @@ Result<int> call_stream(Context& context, Client& agent, const MessageJson& json
   return unreadable ? Result<int>(*unreadable) : 0;
 }
 
-Result<int> call(Context& context, const CallOptions& options, const std::vector<std::string>& arguments) {
+Result<int> call(Context& context, const CallOptions& options,
+                 const std::vector<std::string>& arguments) {
   const MessageJson json;
   SKEP_TRY_ASSIGN(const MethodInfo method, json.method(arguments[1]));
   std::string text = arguments.size() > 2 ? arguments[2] : "{}";
@@ -59,8 +60,10 @@ Result<int> call(Context& context, const CallOptions& options, const std::vector
   if (method.streams_in || method.streams_out) {
     return call_stream(context, *agent, json, method, arguments[0], std::move(body));
   }
-  SKEP_TRY_ASSIGN(const rpc::Body answer, agent->call_raw(arguments[0], method.name, std::move(body), options.deadline));
-  SKEP_TRY_ASSIGN(std::string printed, json.to_json(method.response, answer, !options.compact, true));
+  SKEP_TRY_ASSIGN(const rpc::Body answer,
+                  agent->call_raw(arguments[0], method.name, std::move(body), options.deadline));
+  SKEP_TRY_ASSIGN(std::string printed,
+                  json.to_json(method.response, answer, !options.compact, true));
   while (printed.ends_with('\n')) {
     printed.pop_back();
   }
@@ -69,8 +72,9 @@ Result<int> call(Context& context, const CallOptions& options, const std::vector
 }
 
 std::string_view type_word(bus::v1::MessageType type) {
-  constexpr std::string_view kWords[] = {"?",      "HELLO",  "WELCOME", "REJECT", "REQUEST", "RESPONSE", "STREAM", "CREDIT",
-                                         "CANCEL", "END",    "EVENT",   "ACK",    "PING",    "PONG",     "BYE"};
+  constexpr std::string_view kWords[] = {"?",        "HELLO",  "WELCOME", "REJECT", "REQUEST",
+                                         "RESPONSE", "STREAM", "CREDIT",  "CANCEL", "END",
+                                         "EVENT",    "ACK",    "PING",    "PONG",   "BYE"};
   const auto index = static_cast<std::size_t>(type);
   return index < std::size(kWords) ? kWords[index] : kWords[0];
 }
@@ -92,12 +96,16 @@ class TracePrinter {
       methods_[key] = header.method();
     }
     const auto known = methods_.find(key);
-    const std::string method = opens ? header.method() : known != methods_.end() ? known->second : "";
-    context_.out << fmt::format("{} {:<3} {:<20} {:<8} #{:<6} {}{}{}", print_time(line.at()), line.direction(), line.participant(),
-                                type_word(header.type()), header.correlation(), header.target(),
+    const std::string method = opens                     ? header.method()
+                               : known != methods_.end() ? known->second
+                                                         : "";
+    context_.out << fmt::format("{} {:<3} {:<20} {:<8} #{:<6} {}{}{}", print_time(line.at()),
+                                line.direction(), line.participant(), type_word(header.type()),
+                                header.correlation(), header.target(),
                                 header.target().empty() || method.empty() ? "" : " ", method);
     if (header.status().code() != 0) {
-      context_.out << fmt::format(" {}: {}", code_name(static_cast<Code>(header.status().code())), header.status().message());
+      context_.out << fmt::format(" {}: {}", code_name(static_cast<Code>(header.status().code())),
+                                  header.status().message());
     }
     if (bodies_ && !line.body().empty()) {
       context_.out << ' ' << body_text(method, opens, line.body());
@@ -127,19 +135,21 @@ Result<int> trace(Context& context, bool bodies, const std::vector<std::string>&
   request.set_filter(arguments.empty() ? "" : arguments.front());
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   TracePrinter printer(context, bodies);
-  SKEP_TRY(agent->stream<plugin::v1::methods::Trace>(kCore, request,
-                                                     [&printer](const plugin::v1::TraceLine& line) { printer.print(line); }));
+  SKEP_TRY(agent->stream<plugin::v1::methods::Trace>(
+      kCore, request, [&printer](const plugin::v1::TraceLine& line) { printer.print(line); }));
   return 0;
 }
 
 Result<int> list_methods(Context& context, const ListOptions& options) {
   const ListShape shape{"{{.Method}}\t{{.Request}}\t{{.Response}}",
-                        {{"Method", "METHOD"}, {"Request", "REQUEST"}, {"Response", "RESPONSE"}}, "Method"};
+                        {{"Method", "METHOD"}, {"Request", "REQUEST"}, {"Response", "RESPONSE"}},
+                        "Method"};
   const MessageJson json;
   std::vector<Value> rows;
   for (const MethodInfo& method : json.methods()) {
     Value row = Value::object();
-    row.set("Method", method.name).set("Request", (method.streams_in ? "stream " : "") + method.request);
+    row.set("Method", method.name)
+        .set("Request", (method.streams_in ? "stream " : "") + method.request);
     rows.push_back(row.set("Response", (method.streams_out ? "stream " : "") + method.response));
   }
   SKEP_TRY(print_list(context, shape, options, rows));
@@ -160,17 +170,23 @@ void add_bus_commands(Command& root) {
                 return ok();
               })
       .toggle("--compact,-c", options->compact, "Print the answer on one line")
-      .run([options](Context& context, const auto& arguments) { return call(context, *options, arguments); });
+      .run([options](Context& context, const auto& arguments) {
+        return call(context, *options, arguments);
+      });
   auto bodies = std::make_shared<bool>(false);
   bus.add("trace", "Print what passes over the bus until Ctrl-C")
       .arguments("[OPTIONS] [FILTER]", 0, 1)
       .toggle("--bodies,-b", *bodies, "Print the messages as JSON too")
-      .run([bodies](Context& context, const auto& arguments) { return trace(context, *bodies, arguments); });
+      .run([bodies](Context& context, const auto& arguments) {
+        return trace(context, *bodies, arguments);
+      });
   auto list_options = std::make_shared<ListOptions>();
   auto& methods = bus.add("methods", "List the methods this agentctl knows");
   methods.arguments("[OPTIONS]", 0, 0);
   add_list_flags(methods, *list_options, "");
-  methods.run([list_options](Context& context, const auto&) { return list_methods(context, *list_options); });
+  methods.run([list_options](Context& context, const auto&) {
+    return list_methods(context, *list_options);
+  });
 }
 
 }  // namespace skep::ctl

@@ -29,22 +29,25 @@ void add_all_commands(Command& root) {
   add_later_commands(root);
 }
 
-Result<std::vector<control::v1::Filter>> parse_filters(const std::vector<std::string>& given,
-                                                       std::initializer_list<std::string_view> known) {
+Result<std::vector<control::v1::Filter>> parse_filters(
+    const std::vector<std::string>& given, std::initializer_list<std::string_view> known) {
   std::vector<control::v1::Filter> filters;
   for (const std::string& text : given) {
     const std::size_t equals = text.find('=');
     const std::string key = text.substr(0, equals);
     if (equals == std::string::npos) {
-      return Error{Code::kInvalidArgument, fmt::format("--filter: '{}' is not KEY=VALUE", text), "USAGE"};
+      return Error{Code::kInvalidArgument, fmt::format("--filter: '{}' is not KEY=VALUE", text),
+                   "USAGE"};
     }
     if (std::find(known.begin(), known.end(), key) == known.end()) {
       std::string keys;
       for (const std::string_view one : known) {
         keys += fmt::format("{}{}", keys.empty() ? "" : ", ", one.starts_with("_") ? "" : one);
       }
-      return Error{Code::kInvalidArgument, fmt::format("--filter: unknown key '{}'{}; keys are {}", key,
-                                                       did_you_mean(key, known), keys), "USAGE"};
+      return Error{Code::kInvalidArgument,
+                   fmt::format("--filter: unknown key '{}'{}; keys are {}", key,
+                               did_you_mean(key, known), keys),
+                   "USAGE"};
     }
     auto& filter = filters.emplace_back();
     filter.set_key(key);
@@ -76,13 +79,16 @@ Result<std::map<std::string, std::string>> node_names(Client& agent, bool resolv
   if (resolve) {
     SKEP_TRY_ASSIGN(const auto nodes, agent.call<control::v1::methods::ListNodes>(kCore, {}));
     for (const auto& node : nodes.nodes()) {
-      names[node.id()] = node.spec().name().empty() ? node.description().hostname() : node.spec().name();
+      names[node.id()] =
+          node.spec().name().empty() ? node.description().hostname() : node.spec().name();
     }
   }
   return names;
 }
 
-std::string shown_id(const std::string& id, bool no_trunc) { return no_trunc ? id : id.substr(0, 12); }
+std::string shown_id(const std::string& id, bool no_trunc) {
+  return no_trunc ? id : id.substr(0, 12);
+}
 
 std::string absolute_path(const std::string& path) {
   std::error_code error;

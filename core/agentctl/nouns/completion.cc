@@ -16,7 +16,8 @@
 namespace skep::ctl {
 namespace {
 
-constexpr std::chrono::milliseconds kPatience{500};  // a person waits with the finger on the tab key
+constexpr std::chrono::milliseconds kPatience{
+    500};  // a person waits with the finger on the tab key
 
 constexpr std::string_view kBash = R"(_agentctl() {
   local cur="${COMP_WORDS[COMP_CWORD]}"
@@ -69,7 +70,8 @@ std::vector<std::string> live_names(Client& agent, const std::string& noun) {
       }
     }
   } else if (noun == "image") {
-    if (const auto answer = agent.call<runtime::v1::methods::ListImages>("runtime/oci", {}, kPatience)) {
+    if (const auto answer =
+            agent.call<runtime::v1::methods::ListImages>("runtime/oci", {}, kPatience)) {
       for (const auto& image : answer->images()) {
         names.insert(names.end(), image.tags().begin(), image.tags().end());
       }
@@ -124,8 +126,10 @@ Result<int> complete(Context& context, const Command& root, const std::vector<st
 }  // namespace
 
 void add_completion_commands(Command& root) {
-  auto& completion = root.add("completion", "Print a script that completes agentctl's words in a shell");
-  for (const auto& [shell, script] : {std::pair("bash", kBash), std::pair("zsh", kZsh), std::pair("fish", kFish)}) {
+  auto& completion =
+      root.add("completion", "Print a script that completes agentctl's words in a shell");
+  for (const auto& [shell, script] :
+       {std::pair("bash", kBash), std::pair("zsh", kZsh), std::pair("fish", kFish)}) {
     completion.add(shell, fmt::format("Script for {}", shell))
         .arguments("", 0, 0)
         .run([text = script](Context& context, const auto&) -> Result<int> {

@@ -28,8 +28,16 @@ namespace {
 
 const ListShape kContainers{
     "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.CreatedSince}}\t{{.Status}}\t{{.Names}}",
-    {{"ID", "CONTAINER ID"}, {"Image", "IMAGE"}, {"Command", "COMMAND"}, {"CreatedSince", "CREATED"}, {"RunningFor", "CREATED"},
-     {"CreatedAt", "CREATED AT"}, {"Status", "STATUS"}, {"State", "STATE"}, {"Names", "NAMES"}, {"Runtime", "RUNTIME"},
+    {{"ID", "CONTAINER ID"},
+     {"Image", "IMAGE"},
+     {"Command", "COMMAND"},
+     {"CreatedSince", "CREATED"},
+     {"RunningFor", "CREATED"},
+     {"CreatedAt", "CREATED AT"},
+     {"Status", "STATUS"},
+     {"State", "STATE"},
+     {"Names", "NAMES"},
+     {"Runtime", "RUNTIME"},
      {"Labels", "LABELS"}}};
 
 Result<std::vector<ContainerInfo>> all_containers(Client& agent, bool all) {
@@ -53,7 +61,8 @@ std::string status_text(const ContainerInfo& container, WallTime now) {
   if (container.state() == runtime::v1::CONTAINER_STATE_CREATED) {
     return "Created";
   }
-  return fmt::format("Exited ({}) {} ago{}", container.exit().exit_code(), since(container.exit().finished_at()),
+  return fmt::format("Exited ({}) {} ago{}", container.exit().exit_code(),
+                     since(container.exit().finished_at()),
                      container.exit().oom_killed() ? " (out of memory)" : "");
 }
 
@@ -70,13 +79,15 @@ bool matches(const ContainerInfo& container, const control::v1::Filter& filter) 
   }
   const std::size_t equals = value.find('=');
   const auto it = container.labels().find(value.substr(0, equals));
-  return it != container.labels().end() && (equals == std::string::npos || it->second == value.substr(equals + 1));
+  return it != container.labels().end() &&
+         (equals == std::string::npos || it->second == value.substr(equals + 1));
 }
 
 bool matches_all(const ContainerInfo& container, const std::vector<control::v1::Filter>& filters) {
   return std::all_of(filters.begin(), filters.end(), [&](const auto& one) {
-    return std::any_of(filters.begin(), filters.end(),
-                       [&](const auto& other) { return other.key() == one.key() && matches(container, other); });
+    return std::any_of(filters.begin(), filters.end(), [&](const auto& other) {
+      return other.key() == one.key() && matches(container, other);
+    });
   });
 }
 
@@ -88,15 +99,23 @@ Value container_row(const ContainerInfo& container, WallTime now, bool no_trunc)
   command = fmt::format("\"{}\"", no_trunc ? command : ellipsis(command, 20));
   const std::string created = human_duration(Duration(now - container.created_at())) + " ago";
   Value row = Value::object();
-  row.set("ID", shown_id(container.container_id(), no_trunc)).set("Image", container.image()).set("Command", command);
-  row.set("CreatedSince", created).set("RunningFor", created).set("CreatedAt", print_time_long(container.created_at()));
-  row.set("Status", status_text(container, now)).set("State", state_word(container)).set("Names", container.name());
+  row.set("ID", shown_id(container.container_id(), no_trunc))
+      .set("Image", container.image())
+      .set("Command", command);
+  row.set("CreatedSince", created)
+      .set("RunningFor", created)
+      .set("CreatedAt", print_time_long(container.created_at()));
+  row.set("Status", status_text(container, now))
+      .set("State", state_word(container))
+      .set("Names", container.name());
   row.set("Runtime", container.runtime());
   std::string labels;
-  for (const auto& [key, value] : std::map<std::string, std::string>(container.labels().begin(), container.labels().end())) {
+  for (const auto& [key, value] :
+       std::map<std::string, std::string>(container.labels().begin(), container.labels().end())) {
     labels += fmt::format("{}{}={}", labels.empty() ? "" : ",", key, value);
   }
-  return row.set("Labels", labels).set("Label", label_function({container.labels().begin(), container.labels().end()}));
+  return row.set("Labels", labels)
+      .set("Label", label_function({container.labels().begin(), container.labels().end()}));
 }
 
 struct LsOptions {
@@ -105,12 +124,16 @@ struct LsOptions {
 };
 
 Result<int> list(Context& context, const LsOptions& options) {
-  SKEP_TRY_ASSIGN(const auto filters, parse_filters(options.list.filters, {"id", "name", "status", "label"}));
-  const bool all = options.all || std::any_of(filters.begin(), filters.end(), [](const auto& f) { return f.key() == "status"; });
+  SKEP_TRY_ASSIGN(const auto filters,
+                  parse_filters(options.list.filters, {"id", "name", "status", "label"}));
+  const bool all = options.all || std::any_of(filters.begin(), filters.end(),
+                                              [](const auto& f) { return f.key() == "status"; });
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   SKEP_TRY_ASSIGN(std::vector<ContainerInfo> containers, all_containers(*agent, all));
   std::sort(containers.begin(), containers.end(),
-            [](const ContainerInfo& a, const ContainerInfo& b) { return a.created_at() > b.created_at(); });
+            [](const ContainerInfo& a, const ContainerInfo& b) {
+              return a.created_at() > b.created_at();
+            });
   std::vector<Value> rows;
   for (const ContainerInfo& container : containers) {
     if (matches_all(container, filters)) {
@@ -121,14 +144,16 @@ Result<int> list(Context& context, const LsOptions& options) {
   return 0;
 }
 
-Result<int> inspect(Context& context, const std::string& format, const std::vector<std::string>& references) {
+Result<int> inspect(Context& context, const std::string& format,
+                    const std::vector<std::string>& references) {
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   std::vector<Value> objects;
-  const int exit_code = for_each_reference(context, references, [&](const std::string& reference) -> Status {
-    SKEP_TRY_ASSIGN(const ContainerInfo container, find_container(*agent, reference));
-    objects.push_back(container_shape(container));
-    return ok();
-  });
+  const int exit_code =
+      for_each_reference(context, references, [&](const std::string& reference) -> Status {
+        SKEP_TRY_ASSIGN(const ContainerInfo container, find_container(*agent, reference));
+        objects.push_back(container_shape(container));
+        return ok();
+      });
   SKEP_TRY(print_inspection(context, objects, format, absent_fields()));
   return exit_code;
 }
@@ -153,16 +178,17 @@ Result<int> logs(Context& context, const LogsOptions& options, const std::string
   SKEP_TRY_ASSIGN(const ContainerInfo container, find_container(*agent, reference));
   request.set_container_id(container.container_id());
   bool line_goes_on[3] = {};
-  SKEP_TRY(agent->stream<runtime::v1::methods::Logs>(runtime_target(container), request, [&](const runtime::v1::LogLine& line) {
-    const bool errors = line.stream() == 2;
-    std::ostream& out = errors ? context.err : context.out;
-    bool& goes_on = line_goes_on[errors ? 2 : 1];
-    if (options.timestamps && !goes_on) {
-      out << print_time(line.timestamp()) << ' ';
-    }
-    out << line.data() << (line.partial() ? "" : "\n") << std::flush;
-    goes_on = line.partial();
-  }));
+  SKEP_TRY(agent->stream<runtime::v1::methods::Logs>(
+      runtime_target(container), request, [&](const runtime::v1::LogLine& line) {
+        const bool errors = line.stream() == 2;
+        std::ostream& out = errors ? context.err : context.out;
+        bool& goes_on = line_goes_on[errors ? 2 : 1];
+        if (options.timestamps && !goes_on) {
+          out << print_time(line.timestamp()) << ' ';
+        }
+        out << line.data() << (line.partial() ? "" : "\n") << std::flush;
+        goes_on = line.partial();
+      }));
   return 0;
 }
 
@@ -173,9 +199,12 @@ void add_logs(Command& parent) {
       .completes("container")
       .toggle("--follow,-f", options->follow, "Go on as more is written")
       .toggle("--timestamps,-t", options->timestamps, "Print when each line was written")
-      .text("--since", options->since, "string", "From this time on: RFC 3339, or a duration before now (10m)")
+      .text("--since", options->since, "string",
+            "From this time on: RFC 3339, or a duration before now (10m)")
       .text("--tail,-n", options->tail, "string", "Number of lines from the end (default all)")
-      .run([options](Context& context, const auto& arguments) { return logs(context, *options, arguments.front()); });
+      .run([options](Context& context, const auto& arguments) {
+        return logs(context, *options, arguments.front());
+      });
 }
 
 void add_list(Command& parent, const char* names) {
@@ -197,7 +226,10 @@ Result<ContainerInfo> find_container(Client& agent, const std::string& reference
   }
   auto index = model::resolve_reference(reference, names, "container");
   if (!index && index.error().code == Code::kNotFound) {
-    return Error{Code::kNotFound, fmt::format("no such container on this node: '{}'; 'agentctl container ls -a' lists them", reference)};
+    return Error{
+        Code::kNotFound,
+        fmt::format("no such container on this node: '{}'; 'agentctl container ls -a' lists them",
+                    reference)};
   }
   SKEP_TRY_ASSIGN(const std::size_t found, std::move(index));
   return containers[found];
@@ -209,7 +241,8 @@ Result<std::int64_t> parse_tail(const std::string& text) {
   }
   auto number = parse_count(text);
   if (!number) {
-    return Error{Code::kInvalidArgument, fmt::format("--tail: '{}' is neither a number of lines nor 'all'", text), "USAGE"};
+    return Error{Code::kInvalidArgument,
+                 fmt::format("--tail: '{}' is neither a number of lines nor 'all'", text), "USAGE"};
   }
   return static_cast<std::int64_t>(*number);
 }
@@ -224,7 +257,9 @@ void add_container_commands(Command& root) {
       .arguments("[OPTIONS] CONTAINER [CONTAINER...]", 1)
       .completes("container")
       .text("--format,-f", *format, "string", "'json' or a Go template")
-      .run([format](Context& context, const auto& references) { return inspect(context, *format, references); });
+      .run([format](Context& context, const auto& references) {
+        return inspect(context, *format, references);
+      });
   add_list(root, "ps");
   add_container_exec(root);
 }

@@ -37,8 +37,8 @@ class ExecSession {
     const RawTerminal raw(tty && interactive && context_.terminal.input);
     stream_ = rpc::open<runtime::v1::methods::Exec>(
         agent_.connection().caller(), target, first, {.deadline = std::chrono::milliseconds(0)},
-        [this](const ExecOutput& output) { on_output(output); }, [this](Status status) { done_ = std::move(status); },
-        [this] { on_writable(); });
+        [this](const ExecOutput& output) { on_output(output); },
+        [this](Status status) { done_ = std::move(status); }, [this] { on_writable(); });
     const std::shared_ptr<void> resized =
         tty ? agent_.connection().watch_signal(SIGWINCH, [this] { send_size(); }) : nullptr;
     if (interactive) {
@@ -103,14 +103,17 @@ class ExecSession {
   std::optional<int> exit_code_;
 };
 
-Result<int> exec(Context& context, const ExecOptions& options, const std::vector<std::string>& arguments) {
+Result<int> exec(Context& context, const ExecOptions& options,
+                 const std::vector<std::string>& arguments) {
   if (options.tty && options.interactive && !context.terminal.input) {
-    return Error{Code::kInvalidArgument, "stdin is not a terminal: leave out -t, or run this in a terminal", "USAGE"};
+    return Error{Code::kInvalidArgument,
+                 "stdin is not a terminal: leave out -t, or run this in a terminal", "USAGE"};
   }
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   SKEP_TRY_ASSIGN(const auto container, find_container(*agent, arguments.front()));
   if (container.state() != runtime::v1::CONTAINER_STATE_RUNNING) {
-    return Error{Code::kFailedPrecondition, fmt::format("container '{}' is not running", arguments.front())};
+    return Error{Code::kFailedPrecondition,
+                 fmt::format("container '{}' is not running", arguments.front())};
   }
   ExecInput first;
   auto& start = *first.mutable_start();
@@ -133,7 +136,8 @@ Result<int> exec(Context& context, const ExecOptions& options, const std::vector
     first.set_rows(size.rows);
     first.set_columns(size.columns);
   }
-  return ExecSession(context, *agent).run(runtime_target(container), first, options.interactive, options.tty);
+  return ExecSession(context, *agent)
+      .run(runtime_target(container), first, options.interactive, options.tty);
 }
 
 }  // namespace
@@ -149,7 +153,9 @@ void add_container_exec(Command& parent) {
       .list("--env,-e", options->env, "Set an environment variable")
       .text("--user,-u", options->user, "string", "User or uid (NAME[:GROUP])")
       .text("--workdir,-w", options->directory, "string", "Working directory")
-      .run([options](Context& context, const auto& arguments) { return exec(context, *options, arguments); });
+      .run([options](Context& context, const auto& arguments) {
+        return exec(context, *options, arguments);
+      });
 }
 
 }  // namespace skep::ctl

@@ -1,3 +1,5 @@
+#include "core/agentctl/doctor/doctor.h"
+
 #include <fmt/format.h>
 
 #include <memory>
@@ -5,7 +7,6 @@
 
 #include "core/agentctl/command.h"
 #include "core/agentctl/context.h"
-#include "core/agentctl/doctor/doctor.h"
 #include "core/agentctl/doctor/probe.h"
 #include "core/agentctl/nouns/nouns.h"
 #include "core/agentctl/output/list.h"
@@ -32,19 +33,26 @@ Result<int> doctor(Context& context, const std::string& format) {
     bad += finding.verdict == Verdict::kBad ? 1 : 0;
     warnings += finding.verdict == Verdict::kWarning ? 1 : 0;
     Value row = Value::object();
-    row.set("Check", finding.check).set("Verdict", word(finding.verdict)).set("Detail", finding.detail);
+    row.set("Check", finding.check)
+        .set("Verdict", word(finding.verdict))
+        .set("Detail", finding.detail);
     rows.push_back(row.set("Advice", finding.advice));
     if (format.empty()) {
-      context.out << fmt::format("{} {:<16} {}\n", painted(finding.verdict, context.terminal.colour), finding.check, finding.detail);
+      context.out << fmt::format("{} {:<16} {}\n",
+                                 painted(finding.verdict, context.terminal.colour), finding.check,
+                                 finding.detail);
       context.out << (finding.advice.empty() ? "" : fmt::format("{:<26}{}\n", "", finding.advice));
     }
   }
   if (!format.empty()) {
-    const ListShape shape{"{{.Verdict}}\t{{.Check}}\t{{.Detail}}\t{{.Advice}}",
-                          {{"Verdict", "VERDICT"}, {"Check", "CHECK"}, {"Detail", "DETAIL"}, {"Advice", "ADVICE"}}, "Check"};
+    const ListShape shape{
+        "{{.Verdict}}\t{{.Check}}\t{{.Detail}}\t{{.Advice}}",
+        {{"Verdict", "VERDICT"}, {"Check", "CHECK"}, {"Detail", "DETAIL"}, {"Advice", "ADVICE"}},
+        "Check"};
     SKEP_TRY(print_list(context, shape, {.format = format}, rows));
   } else {
-    context.out << fmt::format("\n{} checks: {} bad, {} warnings\n", findings.size(), bad, warnings);
+    context.out << fmt::format("\n{} checks: {} bad, {} warnings\n", findings.size(), bad,
+                               warnings);
   }
   return bad > 0 ? 1 : 0;
 }

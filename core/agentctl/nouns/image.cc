@@ -24,8 +24,13 @@ constexpr std::size_t kSpoolChunk = 1 << 20;
 constexpr std::chrono::milliseconds kRemoveDeadline{120'000};
 
 const ListShape kImages{"{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}",
-                        {{"ID", "IMAGE ID"}, {"Repository", "REPOSITORY"}, {"Tag", "TAG"}, {"Digest", "DIGEST"},
-                         {"CreatedSince", "CREATED"}, {"CreatedAt", "CREATED AT"}, {"Size", "SIZE"}}};
+                        {{"ID", "IMAGE ID"},
+                         {"Repository", "REPOSITORY"},
+                         {"Tag", "TAG"},
+                         {"Digest", "DIGEST"},
+                         {"CreatedSince", "CREATED"},
+                         {"CreatedAt", "CREATED AT"},
+                         {"Size", "SIZE"}}};
 
 struct LsOptions {
   ListOptions list;
@@ -47,23 +52,29 @@ std::pair<std::string, std::string> split_tag(const std::string& name) {
   return {name.substr(0, colon), name.substr(colon + 1)};
 }
 
-Value image_row(Context& context, const Image& image, const std::string& tag, const ListOptions& options) {
-  const auto [repository, version] = tag.empty() ? std::pair<std::string, std::string>("<none>", "<none>") : split_tag(tag);
+Value image_row(Context& context, const Image& image, const std::string& tag,
+                const ListOptions& options) {
+  const auto [repository, version] =
+      tag.empty() ? std::pair<std::string, std::string>("<none>", "<none>") : split_tag(tag);
   std::string digest = "<none>";
   for (const std::string& known : image.digests()) {
     const std::size_t at = known.find('@');
     digest = at == std::string::npos ? known : known.substr(at + 1);
   }
   Value row = Value::object();
-  row.set("ID", image_id(image.id(), options.no_trunc)).set("Repository", repository).set("Tag", version);
+  row.set("ID", image_id(image.id(), options.no_trunc))
+      .set("Repository", repository)
+      .set("Tag", version);
   row.set("Digest", digest).set("CreatedAt", print_time_long(image.created_at()));
-  row.set("CreatedSince", image.created_at() == 0
-                              ? "N/A"
-                              : human_duration(Duration(context.clock.wall_now() - image.created_at())) + " ago");
+  row.set("CreatedSince",
+          image.created_at() == 0
+              ? "N/A"
+              : human_duration(Duration(context.clock.wall_now() - image.created_at())) + " ago");
   return row.set("Size", decimal_size(image.size_bytes()));
 }
 
-Result<int> list_images(Context& context, const LsOptions& options, const std::vector<std::string>& patterns) {
+Result<int> list_images(Context& context, const LsOptions& options,
+                        const std::vector<std::string>& patterns) {
   std::vector<std::string> wanted = patterns;
   SKEP_TRY_ASSIGN(const auto filters, parse_filters(options.list.filters, {"reference"}));
   for (const auto& filter : filters) {
@@ -72,7 +83,8 @@ Result<int> list_images(Context& context, const LsOptions& options, const std::v
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   SKEP_TRY_ASSIGN(const auto answer, agent->call<runtime::v1::methods::ListImages>(kRuntime, {}));
   std::vector<Image> images(answer.images().begin(), answer.images().end());
-  std::sort(images.begin(), images.end(), [](const Image& a, const Image& b) { return a.created_at() > b.created_at(); });
+  std::sort(images.begin(), images.end(),
+            [](const Image& a, const Image& b) { return a.created_at() > b.created_at(); });
   std::vector<Value> rows;
   for (const Image& image : images) {
     std::vector<std::string> tags(image.tags().begin(), image.tags().end());
@@ -81,9 +93,11 @@ Result<int> list_images(Context& context, const LsOptions& options, const std::v
     }
     for (const std::string& tag : tags) {
       const std::string repository = split_tag(tag).first;
-      const bool matches = std::any_of(wanted.begin(), wanted.end(), [&](const std::string& pattern) {
-        return fnmatch(pattern.c_str(), tag.c_str(), 0) == 0 || fnmatch(pattern.c_str(), repository.c_str(), 0) == 0;
-      });
+      const bool matches =
+          std::any_of(wanted.begin(), wanted.end(), [&](const std::string& pattern) {
+            return fnmatch(pattern.c_str(), tag.c_str(), 0) == 0 ||
+                   fnmatch(pattern.c_str(), repository.c_str(), 0) == 0;
+          });
       if (wanted.empty() || matches) {
         rows.push_back(image_row(context, image, tag, options.list));
       }
@@ -102,15 +116,16 @@ Result<Image> fetch(Context& context, const runtime::v1::PullRequest& request, b
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   Image image;
   std::string shown;
-  SKEP_TRY(agent->stream<runtime::v1::methods::Pull>(kRuntime, request, [&](const runtime::v1::PullProgress& progress) {
-    if (!quiet && !progress.status().empty() && progress.status() != shown) {
-      context.out << progress.status() << '\n' << std::flush;
-      shown = progress.status();
-    }
-    if (progress.has_image()) {
-      image = progress.image();
-    }
-  }));
+  SKEP_TRY(agent->stream<runtime::v1::methods::Pull>(
+      kRuntime, request, [&](const runtime::v1::PullProgress& progress) {
+        if (!quiet && !progress.status().empty() && progress.status() != shown) {
+          context.out << progress.status() << '\n' << std::flush;
+          shown = progress.status();
+        }
+        if (progress.has_image()) {
+          image = progress.image();
+        }
+      }));
   return image;
 }
 
@@ -118,7 +133,8 @@ Result<Image> fetch(Context& context, const runtime::v1::PullRequest& request, b
 class Spool {
  public:
   explicit Spool(Context& context) : context_(context) {
-    const std::string directory = context.variable("TMPDIR").empty() ? "/tmp" : context.variable("TMPDIR");
+    const std::string directory =
+        context.variable("TMPDIR").empty() ? "/tmp" : context.variable("TMPDIR");
     path_ = fmt::format("{}/agentctl-load-{}-{:x}.tar", directory, getpid(), context.random.next());
   }
   ~Spool() { (void)context_.disk.remove(path_); }
@@ -129,12 +145,16 @@ class Spool {
     SKEP_TRY_ASSIGN(const auto file, context_.disk.open(path_, OpenMode::kCreate));
     std::string chunk(kSpoolChunk, '\0');
     std::uint64_t offset = 0;
-    while (context_.in.read(chunk.data(), static_cast<std::streamsize>(chunk.size())) || context_.in.gcount() > 0) {
+    while (context_.in.read(chunk.data(), static_cast<std::streamsize>(chunk.size())) ||
+           context_.in.gcount() > 0) {
       const auto size = static_cast<std::size_t>(context_.in.gcount());
       SKEP_TRY(file->write(offset, std::string_view(chunk).substr(0, size)));
       offset += size;
     }
-    return offset > 0 ? ok() : Status(Error{Code::kInvalidArgument, "nothing came in on stdin: name an archive with --input FILE"});
+    return offset > 0
+               ? ok()
+               : Status(Error{Code::kInvalidArgument,
+                              "nothing came in on stdin: name an archive with --input FILE"});
   }
   [[nodiscard]] const std::string& path() const { return path_; }
 
@@ -173,7 +193,9 @@ Result<int> load(Context& context, const LoadOptions& options) {
   std::string path = options.input.empty() ? "" : absolute_path(options.input);
   if (path.empty()) {
     if (context.terminal.input) {
-      return Error{Code::kInvalidArgument, "stdin is a terminal: name an archive with --input FILE, or pipe one in", "USAGE"};
+      return Error{Code::kInvalidArgument,
+                   "stdin is a terminal: name an archive with --input FILE, or pipe one in",
+                   "USAGE"};
     }
     spool = std::make_unique<Spool>(context);
     SKEP_TRY(spool->fill());
@@ -201,7 +223,8 @@ Result<int> remove(Context& context, bool force, const std::vector<std::string>&
     runtime::v1::RemoveImageRequest request;
     request.set_image(reference);
     request.set_force(force);
-    SKEP_TRY_ASSIGN(const auto answer, agent->call<runtime::v1::methods::RemoveImage>(kRuntime, request, kRemoveDeadline));
+    SKEP_TRY_ASSIGN(const auto answer, agent->call<runtime::v1::methods::RemoveImage>(
+                                           kRuntime, request, kRemoveDeadline));
     for (const std::string& name : answer.untagged()) {
       context.out << "Untagged: " << name << '\n';
     }
@@ -212,16 +235,19 @@ Result<int> remove(Context& context, bool force, const std::vector<std::string>&
   });
 }
 
-Result<int> inspect(Context& context, const std::string& format, const std::vector<std::string>& references) {
+Result<int> inspect(Context& context, const std::string& format,
+                    const std::vector<std::string>& references) {
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   std::vector<Value> objects;
-  const int exit_code = for_each_reference(context, references, [&](const std::string& reference) -> Status {
-    runtime::v1::InspectImageRequest request;
-    request.set_image(reference);
-    SKEP_TRY_ASSIGN(const auto answer, agent->call<runtime::v1::methods::InspectImage>(kRuntime, request));
-    objects.push_back(image_shape(answer.image()));
-    return ok();
-  });
+  const int exit_code =
+      for_each_reference(context, references, [&](const std::string& reference) -> Status {
+        runtime::v1::InspectImageRequest request;
+        request.set_image(reference);
+        SKEP_TRY_ASSIGN(const auto answer,
+                        agent->call<runtime::v1::methods::InspectImage>(kRuntime, request));
+        objects.push_back(image_shape(answer.image()));
+        return ok();
+      });
   SKEP_TRY(print_inspection(context, objects, format, absent_fields()));
   return exit_code;
 }
@@ -233,7 +259,9 @@ void add_list(Command& parent, const char* names) {
   add_list_flags(command, options->list, "reference", true);
   command.toggle("--digests", options->digests, "Show digests");
   command.toggle("--all,-a", options->all, "Accepted for scripts: every image is shown");
-  command.run([options](Context& context, const auto& patterns) { return list_images(context, *options, patterns); });
+  command.run([options](Context& context, const auto& patterns) {
+    return list_images(context, *options, patterns);
+  });
 }
 
 void add_load(Command& parent) {
@@ -251,7 +279,9 @@ void add_pull(Command& parent) {
   parent.add("pull", "Fetch an image from a registry to this node")
       .arguments("[OPTIONS] NAME[:TAG|@DIGEST]", 1, 1)
       .toggle("--quiet,-q", *quiet, "Print the name only")
-      .run([quiet](Context& context, const auto& names) { return pull(context, *quiet, names.front()); });
+      .run([quiet](Context& context, const auto& names) {
+        return pull(context, *quiet, names.front());
+      });
 }
 
 void add_remove(Command& parent, const char* names) {
@@ -260,7 +290,9 @@ void add_remove(Command& parent, const char* names) {
       .arguments("[OPTIONS] IMAGE [IMAGE...]", 1)
       .completes("image")
       .toggle("--force,-f", *force, "Also when containers use it")
-      .run([force](Context& context, const auto& references) { return remove(context, *force, references); });
+      .run([force](Context& context, const auto& references) {
+        return remove(context, *force, references);
+      });
 }
 
 }  // namespace
@@ -276,7 +308,9 @@ void add_image_commands(Command& root) {
       .arguments("[OPTIONS] IMAGE [IMAGE...]", 1)
       .completes("image")
       .text("--format,-f", *format, "string", "'json' or a Go template")
-      .run([format](Context& context, const auto& references) { return inspect(context, *format, references); });
+      .run([format](Context& context, const auto& references) {
+        return inspect(context, *format, references);
+      });
   add_list(root, "images");
   add_load(root);
   add_pull(root);

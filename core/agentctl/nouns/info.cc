@@ -44,7 +44,10 @@ Result<int> info(Context& context, const std::string& format) {
 // The client's part is always printed; without an agent the exit code says so.
 Result<int> version(Context& context, const std::string& format) {
   Value client = Value::object();
-  client.set("Version", SKEP_VERSION).set("Os", "linux").set("Arch", SKEP_ARCHITECTURE).set("Compiler", __VERSION__);
+  client.set("Version", SKEP_VERSION)
+      .set("Os", "linux")
+      .set("Arch", SKEP_ARCHITECTURE)
+      .set("Compiler", __VERSION__);
   Result<agent::v1::InfoResponse> answer = Error{Code::kUnavailable, "not asked"};
   if (auto agent = context.agent(); agent) {
     answer = (*agent)->call<agent::v1::methods::Info>(kCore, {});
@@ -54,16 +57,20 @@ Result<int> version(Context& context, const std::string& format) {
   Value server;
   if (answer) {
     server.set("Version", answer->version()).set("Os", answer->description().platform().os());
-    server.set("Arch", answer->description().platform().architecture()).set("KernelVersion", answer->kernel());
+    server.set("Arch", answer->description().platform().architecture())
+        .set("KernelVersion", answer->kernel());
   }
   if (!format.empty()) {
-    SKEP_TRY(print_one(context, Value::object().set("Client", client).set("Server", server), format));
+    SKEP_TRY(
+        print_one(context, Value::object().set("Client", client).set("Server", server), format));
   } else {
-    context.out << fmt::format("Client: agentctl\n Version:  {}\n OS/Arch:  linux/{}\n", SKEP_VERSION, SKEP_ARCHITECTURE);
+    context.out << fmt::format("Client: agentctl\n Version:  {}\n OS/Arch:  linux/{}\n",
+                               SKEP_VERSION, SKEP_ARCHITECTURE);
     if (answer) {
-      context.out << fmt::format("\nServer: agentd\n Version:  {}\n OS/Arch:  {}/{}\n Kernel:   {}\n", answer->version(),
-                                 answer->description().platform().os(), answer->description().platform().architecture(),
-                                 answer->kernel());
+      context.out << fmt::format(
+          "\nServer: agentd\n Version:  {}\n OS/Arch:  {}/{}\n Kernel:   {}\n", answer->version(),
+          answer->description().platform().os(), answer->description().platform().architecture(),
+          answer->kernel());
     }
   }
   SKEP_TRY(std::move(answer));
@@ -76,13 +83,17 @@ void add_info_commands(Command& root) {
   auto info_format = std::make_shared<std::string>();
   root.add("info", "What this agent is and how it is doing")
       .arguments("[OPTIONS]", 0, 0)
-      .text("--format,-f", *info_format, "string", "'json' or a Go template, as '{{.Swarm.NodeID}}'")
+      .text("--format,-f", *info_format, "string",
+            "'json' or a Go template, as '{{.Swarm.NodeID}}'")
       .run([info_format](Context& context, const auto&) { return info(context, *info_format); });
   auto version_format = std::make_shared<std::string>();
   root.add("version", "Versions of agentctl and of the agent")
       .arguments("[OPTIONS]", 0, 0)
-      .text("--format,-f", *version_format, "string", "'json' or a Go template, as '{{.Server.Version}}'")
-      .run([version_format](Context& context, const auto&) { return version(context, *version_format); });
+      .text("--format,-f", *version_format, "string",
+            "'json' or a Go template, as '{{.Server.Version}}'")
+      .run([version_format](Context& context, const auto&) {
+        return version(context, *version_format);
+      });
 }
 
 }  // namespace skep::ctl

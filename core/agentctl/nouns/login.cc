@@ -24,7 +24,8 @@ Result<std::string> auth_file_path(Context& context) {
   }
   const std::string home = context.variable("HOME");
   if (home.empty()) {
-    return Error{Code::kFailedPrecondition, "HOME is not set: name the auth file with SKEP_AUTH_FILE"};
+    return Error{Code::kFailedPrecondition,
+                 "HOME is not set: name the auth file with SKEP_AUTH_FILE"};
   }
   return home + "/.skep/auth.json";
 }
@@ -77,8 +78,10 @@ Result<Credentials> ask(Context& context, const LoginOptions& options) {
     credentials.password = all;
   }
   if (!context.terminal.input && (credentials.user.empty() || credentials.password.empty())) {
-    return Error{Code::kInvalidArgument,
-                 "no terminal to ask for user name and password: give --username and --password-stdin", "USAGE"};
+    return Error{
+        Code::kInvalidArgument,
+        "no terminal to ask for user name and password: give --username and --password-stdin",
+        "USAGE"};
   }
   if (credentials.user.empty()) {
     context.out << "Username: " << std::flush;
@@ -98,15 +101,17 @@ Result<Credentials> ask(Context& context, const LoginOptions& options) {
 
 // skopeo asks the registry with the credentials and writes the auth file only when they are right.
 // The password goes through its stdin, never through argv.
-Status verify_and_store(Context& context, const std::string& registry, const Credentials& credentials,
-                        const std::string& path, bool plain_http) {
+Status verify_and_store(Context& context, const std::string& registry,
+                        const Credentials& credentials, const std::string& path, bool plain_http) {
   ProcessSpec spec;
-  spec.argv = {"skopeo", "login", "--authfile", path, "--username", credentials.user, "--password-stdin"};
+  spec.argv = {"skopeo",     "login",          "--authfile",      path,
+               "--username", credentials.user, "--password-stdin"};
   if (plain_http) {
     spec.argv.emplace_back("--tls-verify=false");
   }
   // A registry with its own CA works as it does for the runtime.
-  if (const std::string certs = certs_directory(context.root) + "/" + registry; context.disk.exists(certs)) {
+  if (const std::string certs = certs_directory(context.root) + "/" + registry;
+      context.disk.exists(certs)) {
     spec.argv.insert(spec.argv.end(), {"--cert-dir", certs});
   }
   spec.argv.push_back(registry);
@@ -116,51 +121,62 @@ Status verify_and_store(Context& context, const std::string& registry, const Cre
   spec.stdin_data = credentials.password;
   auto done = context.subprocess.run(spec, kLoginDeadline);
   if (!done && done.error().code == Code::kNotFound) {
-    return Error{Code::kFailedPrecondition, "skopeo is not installed: it talks to registries; install the package 'skopeo'"};
+    return Error{Code::kFailedPrecondition,
+                 "skopeo is not installed: it talks to registries; install the package 'skopeo'"};
   }
   SKEP_TRY_ASSIGN(const ProcessResult result, std::move(done));
   if (result.exit_code == 0) {
     return ok();
   }
   const bool refused = result.err.find("invalid username/password") != std::string::npos ||
-                       result.err.find("unauthorized") != std::string::npos || result.err.find("401") != std::string::npos;
+                       result.err.find("unauthorized") != std::string::npos ||
+                       result.err.find("401") != std::string::npos;
   std::string why = result.err.substr(0, result.err.find('\n'));
   if (const std::size_t message = why.find("msg=\""); message != std::string::npos) {
     why = why.substr(message + 5, why.rfind('"') - message - 5);
     std::erase(why, '\\');  // skopeo quotes inside quotes
   }
   if (refused) {
-    return Error{Code::kUnauthenticated, fmt::format("registry '{}' refused user '{}': {}", registry, credentials.user, why)};
+    return Error{Code::kUnauthenticated, fmt::format("registry '{}' refused user '{}': {}",
+                                                     registry, credentials.user, why)};
   }
-  return Error{Code::kUnavailable, fmt::format("registry '{}' could not be asked: {}", registry, why)};
+  return Error{Code::kUnavailable,
+               fmt::format("registry '{}' could not be asked: {}", registry, why)};
 }
 
-Result<int> login(Context& context, const LoginOptions& options, const std::vector<std::string>& arguments) {
-  const std::string registry = arguments.empty() ? "docker.io" : registry_key(arguments.front() + "/");
+Result<int> login(Context& context, const LoginOptions& options,
+                  const std::vector<std::string>& arguments) {
+  const std::string registry =
+      arguments.empty() ? "docker.io" : registry_key(arguments.front() + "/");
   if (!options.password.empty() && options.password_stdin) {
-    return Error{Code::kInvalidArgument, "--password and --password-stdin exclude each other", "USAGE"};
+    return Error{Code::kInvalidArgument, "--password and --password-stdin exclude each other",
+                 "USAGE"};
   }
   if (!options.password.empty()) {
-    context.err << "WARNING! A password on the command line is visible to others: use --password-stdin.\n";
+    context.err
+        << "WARNING! A password on the command line is visible to others: use --password-stdin.\n";
   }
   SKEP_TRY_ASSIGN(const std::string path, auth_file_path(context));
   SKEP_TRY_ASSIGN(const Credentials credentials, ask(context, options));
   SKEP_TRY(context.disk.make_directories(path.substr(0, path.rfind('/')), 0700));
   if (context.disk.exists(path)) {
     SKEP_TRY_ASSIGN(const std::string before, context.disk.read_file(path));
-    if (auto known = find_credentials(before, registry); !known && known.error().code == Code::kDataLoss) {
+    if (auto known = find_credentials(before, registry);
+        !known && known.error().code == Code::kDataLoss) {
       return std::move(known).error().with_context(path);
     }
   }
   SKEP_TRY(verify_and_store(context, registry, credentials, path, options.plain_http));
   SKEP_TRY_ASSIGN(const std::string content, context.disk.read_file(path));
   SKEP_TRY(context.disk.write_file_atomic(path, content, kPrivate));
-  context.out << fmt::format("Login Succeeded: credentials for '{}' are in {} (mode 0600)\n", registry, path);
+  context.out << fmt::format("Login Succeeded: credentials for '{}' are in {} (mode 0600)\n",
+                             registry, path);
   return 0;
 }
 
 Result<int> logout(Context& context, const std::vector<std::string>& arguments) {
-  const std::string registry = arguments.empty() ? "docker.io" : registry_key(arguments.front() + "/");
+  const std::string registry =
+      arguments.empty() ? "docker.io" : registry_key(arguments.front() + "/");
   SKEP_TRY_ASSIGN(const std::string path, auth_file_path(context));
   std::string content = "{}";
   if (context.disk.exists(path)) {
@@ -201,10 +217,14 @@ void add_login_commands(Command& root) {
   root.add("login", "Log in to a registry and keep the credentials")
       .arguments("[OPTIONS] [REGISTRY]", 0, 1)
       .text("--username,-u", options->user, "string", "User name")
-      .text("--password,-p", options->password, "string", "Password (visible to others: prefer --password-stdin)")
+      .text("--password,-p", options->password, "string",
+            "Password (visible to others: prefer --password-stdin)")
       .toggle("--password-stdin", options->password_stdin, "Read the password from stdin")
-      .toggle("--plain-http", options->plain_http, "The registry speaks plain HTTP or has a certificate nobody knows")
-      .run([options](Context& context, const auto& arguments) { return login(context, *options, arguments); });
+      .toggle("--plain-http", options->plain_http,
+              "The registry speaks plain HTTP or has a certificate nobody knows")
+      .run([options](Context& context, const auto& arguments) {
+        return login(context, *options, arguments);
+      });
   root.add("logout", "Forget the credentials for a registry")
       .arguments("[REGISTRY]", 0, 1)
       .run([](Context& context, const auto& arguments) { return logout(context, arguments); });

@@ -22,9 +22,17 @@ namespace {
 using model::v1::Node;
 
 const ListShape kNodes{
-    "{{.ID}} {{if .Self}}*{{else}} {{end}}\t{{.Hostname}}\t{{.Status}}\t{{.Availability}}\t{{.ManagerStatus}}\t{{.EngineVersion}}",
-    {{"ID", "ID"}, {"Self", ""}, {"Hostname", "HOSTNAME"}, {"Status", "STATUS"}, {"Availability", "AVAILABILITY"},
-     {"ManagerStatus", "MANAGER STATUS"}, {"EngineVersion", "ENGINE VERSION"}, {"TLSStatus", "TLS STATUS"}}};
+    "{{.ID}} {{if .Self}}*{{else}} "
+    "{{end}}\t{{.Hostname}}\t{{.Status}}\t{{.Availability}}\t{{.ManagerStatus}}\t{{.EngineVersion}"
+    "}",
+    {{"ID", "ID"},
+     {"Self", ""},
+     {"Hostname", "HOSTNAME"},
+     {"Status", "STATUS"},
+     {"Availability", "AVAILABILITY"},
+     {"ManagerStatus", "MANAGER STATUS"},
+     {"EngineVersion", "ENGINE VERSION"},
+     {"TLSStatus", "TLS STATUS"}}};
 
 std::string capitalised(std::string_view word) {
   std::string text(word);
@@ -39,12 +47,16 @@ std::string manager_status(const Node& node) {
     return "";
   }
   const auto& status = node.manager_status();
-  return status.leader() ? "Leader" : status.reachability() == 2 ? "Reachable" : status.reachability() == 1 ? "Unreachable" : "Unknown";
+  return status.leader()              ? "Leader"
+         : status.reachability() == 2 ? "Reachable"
+         : status.reachability() == 1 ? "Unreachable"
+                                      : "Unknown";
 }
 
 Result<int> list(Context& context, const ListOptions& options) {
   control::v1::ListNodesRequest request;
-  SKEP_TRY(add_filters(request, options.filters, {"id", "label", "node.label", "membership", "name", "role"}));
+  SKEP_TRY(add_filters(request, options.filters,
+                       {"id", "label", "node.label", "membership", "name", "role"}));
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   SKEP_TRY_ASSIGN(const auto answer, agent->call<control::v1::methods::ListNodes>(kCore, request));
   std::vector<Node> nodes(answer.nodes().begin(), answer.nodes().end());
@@ -54,10 +66,13 @@ Result<int> list(Context& context, const ListOptions& options) {
   std::vector<Value> rows;
   for (const Node& node : nodes) {
     Value row = Value::object();
-    row.set("ID", node.id()).set("Self", node.id() == answer.self()).set("Hostname", node.description().hostname());
+    row.set("ID", node.id())
+        .set("Self", node.id() == answer.self())
+        .set("Hostname", node.description().hostname());
     row.set("Status", capitalised(model::node_state_name(node.status().state())));
     row.set("Availability", capitalised(model::availability_name(node.spec().availability())));
-    row.set("ManagerStatus", manager_status(node)).set("EngineVersion", node.description().engine().version());
+    row.set("ManagerStatus", manager_status(node))
+        .set("EngineVersion", node.description().engine().version());
     row.set("TLSStatus", "Unknown");
     row.set("Label", label_function({node.spec().labels().begin(), node.spec().labels().end()}));
     rows.push_back(std::move(row));
@@ -71,7 +86,8 @@ Result<Node> get_node(Client& agent, const std::string& reference) {
   request.set_ref(reference);
   auto answer = agent.call<control::v1::methods::GetNode>(kCore, request);
   if (!answer && answer.error().code == Code::kNotFound) {
-    return Error{Code::kNotFound, fmt::format("no such node: '{}'; 'agentctl node ls' lists them", reference)};
+    return Error{Code::kNotFound,
+                 fmt::format("no such node: '{}'; 'agentctl node ls' lists them", reference)};
   }
   SKEP_TRY_ASSIGN(const auto found, std::move(answer));
   return found.node();
@@ -82,19 +98,22 @@ struct InspectOptions {
   bool pretty = false;
 };
 
-Result<int> inspect(Context& context, const InspectOptions& options, const std::vector<std::string>& references) {
+Result<int> inspect(Context& context, const InspectOptions& options,
+                    const std::vector<std::string>& references) {
   if (options.pretty && !options.format.empty()) {
-    return Error{Code::kInvalidArgument, "--pretty and --format exclude each other: give one", "USAGE"};
+    return Error{Code::kInvalidArgument, "--pretty and --format exclude each other: give one",
+                 "USAGE"};
   }
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   std::vector<Value> objects;
   std::string pretty;
-  const int exit_code = for_each_reference(context, references, [&](const std::string& reference) -> Status {
-    SKEP_TRY_ASSIGN(const Node node, get_node(*agent, reference));
-    pretty += (pretty.empty() ? "" : "\n") + pretty_node(node);
-    objects.push_back(node_shape(node));
-    return ok();
-  });
+  const int exit_code =
+      for_each_reference(context, references, [&](const std::string& reference) -> Status {
+        SKEP_TRY_ASSIGN(const Node node, get_node(*agent, reference));
+        pretty += (pretty.empty() ? "" : "\n") + pretty_node(node);
+        objects.push_back(node_shape(node));
+        return ok();
+      });
   if (options.pretty) {
     context.out << pretty;
   } else {
@@ -108,26 +127,30 @@ struct PsOptions {
   bool no_resolve = false;
 };
 
-Result<int> list_tasks(Context& context, const PsOptions& options, const std::vector<std::string>& given) {
-  const std::vector<std::string> references = given.empty() ? std::vector<std::string>{"self"} : given;
+Result<int> list_tasks(Context& context, const PsOptions& options,
+                       const std::vector<std::string>& given) {
+  const std::vector<std::string> references =
+      given.empty() ? std::vector<std::string>{"self"} : given;
   control::v1::ListTasksRequest request;
   SKEP_TRY(add_filters(request, options.list.filters, {"id", "name", "label", "desired-state"}));
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   std::size_t found = 0;
-  const int exit_code = for_each_reference(context, references, [&](const std::string& reference) -> Status {
-    SKEP_TRY_ASSIGN(const Node node, get_node(*agent, reference));
-    auto& filter = *request.add_filters();
-    filter.set_key("node");
-    filter.set_value(node.id());
-    ++found;
-    return ok();
-  });
+  const int exit_code =
+      for_each_reference(context, references, [&](const std::string& reference) -> Status {
+        SKEP_TRY_ASSIGN(const Node node, get_node(*agent, reference));
+        auto& filter = *request.add_filters();
+        filter.set_key("node");
+        filter.set_value(node.id());
+        ++found;
+        return ok();
+      });
   if (found == 0) {
     return exit_code;
   }
   SKEP_TRY_ASSIGN(const auto answer, agent->call<control::v1::methods::ListTasks>(kCore, request));
   SKEP_TRY_ASSIGN(const auto nodes, node_names(*agent, !options.no_resolve));
-  SKEP_TRY(print_tasks(context, {answer.tasks().begin(), answer.tasks().end()}, nodes, options.list));
+  SKEP_TRY(
+      print_tasks(context, {answer.tasks().begin(), answer.tasks().end()}, nodes, options.list));
   return exit_code;
 }
 
@@ -142,7 +165,10 @@ Status change(model::v1::NodeSpec& spec, const UpdateOptions& options) {
   if (options.availability) {
     const std::string& wanted = *options.availability;
     if (wanted != "active" && wanted != "pause" && wanted != "drain") {
-      return Error{Code::kInvalidArgument, fmt::format("--availability: '{}' is unknown: use active, pause or drain", wanted), "USAGE"};
+      return Error{
+          Code::kInvalidArgument,
+          fmt::format("--availability: '{}' is unknown: use active, pause or drain", wanted),
+          "USAGE"};
     }
     spec.set_availability(wanted == "active"  ? model::v1::AVAILABILITY_ACTIVE
                           : wanted == "pause" ? model::v1::AVAILABILITY_PAUSE
@@ -150,9 +176,12 @@ Status change(model::v1::NodeSpec& spec, const UpdateOptions& options) {
   }
   if (options.role) {
     if (*options.role != "worker" && *options.role != "manager") {
-      return Error{Code::kInvalidArgument, fmt::format("--role: '{}' is unknown: use worker or manager", *options.role), "USAGE"};
+      return Error{Code::kInvalidArgument,
+                   fmt::format("--role: '{}' is unknown: use worker or manager", *options.role),
+                   "USAGE"};
     }
-    spec.set_role(*options.role == "manager" ? model::v1::NODE_ROLE_MANAGER : model::v1::NODE_ROLE_WORKER);
+    spec.set_role(*options.role == "manager" ? model::v1::NODE_ROLE_MANAGER
+                                             : model::v1::NODE_ROLE_WORKER);
   }
   for (const std::string& key : options.label_rm) {
     if (spec.mutable_labels()->erase(key) == 0) {
@@ -184,11 +213,14 @@ void add_update(Command& node) {
   node.add("update", "Change a node")
       .arguments("[OPTIONS] NODE", 1, 1)
       .completes("node")
-      .text("--availability", options->availability, "string", "active, pause (no new tasks) or drain (none at all)")
+      .text("--availability", options->availability, "string",
+            "active, pause (no new tasks) or drain (none at all)")
       .text("--role", options->role, "string", "worker or manager")
       .list("--label-add", options->label_add, "Add or change a label: KEY=VALUE")
       .list("--label-rm", options->label_rm, "Remove a label by its key")
-      .run([options](Context& context, const auto& arguments) { return update(context, *options, arguments.front()); });
+      .run([options](Context& context, const auto& arguments) {
+        return update(context, *options, arguments.front());
+      });
 }
 
 }  // namespace
@@ -207,14 +239,18 @@ void add_node_commands(Command& root) {
       .completes("node")
       .text("--format,-f", inspect_options->format, "string", "'json' or a Go template")
       .toggle("--pretty", inspect_options->pretty, "Print for people")
-      .run([inspect_options](Context& context, const auto& references) { return inspect(context, *inspect_options, references); });
+      .run([inspect_options](Context& context, const auto& references) {
+        return inspect(context, *inspect_options, references);
+      });
 
   auto ps_options = std::make_shared<PsOptions>();
   auto& ps = node.add("ps", "List the tasks of nodes (default: of this node)");
   ps.arguments("[OPTIONS] [NODE...]", 0).completes("node");
   add_list_flags(ps, ps_options->list, "id, name, label, desired-state", true);
   ps.toggle("--no-resolve", ps_options->no_resolve, "Print node ids instead of names");
-  ps.run([ps_options](Context& context, const auto& references) { return list_tasks(context, *ps_options, references); });
+  ps.run([ps_options](Context& context, const auto& references) {
+    return list_tasks(context, *ps_options, references);
+  });
   add_update(node);
   for (const char* verb : {"promote", "demote", "rm"}) {
     add_not_yet(node, verb, "needs a swarm of several nodes",

@@ -36,8 +36,8 @@ void add_not_yet(Command& parent, const char* name, const char* summary, std::st
 void add_all_commands(Command& root);
 
 /// "key=value" as control API filters. kInvalidArgument: malformed, or a key that is not `known`.
-Result<std::vector<control::v1::Filter>> parse_filters(const std::vector<std::string>& given,
-                                                       std::initializer_list<std::string_view> known);
+Result<std::vector<control::v1::Filter>> parse_filters(
+    const std::vector<std::string>& given, std::initializer_list<std::string_view> known);
 template <class Request>
 Status add_filters(Request& request, const std::vector<std::string>& given,
                    std::initializer_list<std::string_view> known) {

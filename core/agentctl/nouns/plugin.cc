@@ -19,15 +19,25 @@ namespace {
 using plugin::v1::PluginInfo;
 constexpr std::chrono::minutes kVerifyDeadline{10};
 
-const ListShape kPlugins{"{{.ID}}\t{{.Version}}\t{{.Drivers}}\t{{.Placement}}\t{{.State}}\t{{.Restarts}}\t{{.Reason}}",
-                         {{"ID", "ID"}, {"Name", "NAME"}, {"Version", "VERSION"}, {"Drivers", "DRIVERS"}, {"Placement", "PLACEMENT"},
-                          {"State", "STATE"}, {"Restarts", "RESTARTS"}, {"Reason", "REASON"}, {"Pid", "PID"}, {"Path", "PATH"},
-                          {"Enabled", "ENABLED"}}};
+const ListShape kPlugins{
+    "{{.ID}}\t{{.Version}}\t{{.Drivers}}\t{{.Placement}}\t{{.State}}\t{{.Restarts}}\t{{.Reason}}",
+    {{"ID", "ID"},
+     {"Name", "NAME"},
+     {"Version", "VERSION"},
+     {"Drivers", "DRIVERS"},
+     {"Placement", "PLACEMENT"},
+     {"State", "STATE"},
+     {"Restarts", "RESTARTS"},
+     {"Reason", "REASON"},
+     {"Pid", "PID"},
+     {"Path", "PATH"},
+     {"Enabled", "ENABLED"}}};
 
 Result<std::vector<PluginInfo>> all_plugins(Client& agent) {
   SKEP_TRY_ASSIGN(auto answer, agent.call<plugin::v1::methods::ListPlugins>(kCore, {}));
   std::vector<PluginInfo> plugins(answer.plugins().begin(), answer.plugins().end());
-  std::sort(plugins.begin(), plugins.end(), [](const PluginInfo& a, const PluginInfo& b) { return a.id() < b.id(); });
+  std::sort(plugins.begin(), plugins.end(),
+            [](const PluginInfo& a, const PluginInfo& b) { return a.id() < b.id(); });
   return plugins;
 }
 
@@ -37,11 +47,14 @@ Result<PluginInfo> find_plugin(Client& agent, const std::string& reference) {
   std::vector<std::string_view> known;
   for (const PluginInfo& plugin : plugins) {
     known.push_back(plugin.id());
-    if (plugin.id() == reference || std::find(plugin.drivers().begin(), plugin.drivers().end(), reference) != plugin.drivers().end()) {
+    if (plugin.id() == reference || std::find(plugin.drivers().begin(), plugin.drivers().end(),
+                                              reference) != plugin.drivers().end()) {
       return plugin;
     }
   }
-  return Error{Code::kNotFound, fmt::format("no such plugin: '{}'{}; 'agentctl plugin ls' lists them", reference, did_you_mean(reference, known))};
+  return Error{Code::kNotFound,
+               fmt::format("no such plugin: '{}'{}; 'agentctl plugin ls' lists them", reference,
+                           did_you_mean(reference, known))};
 }
 
 Result<int> list(Context& context, const ListOptions& options) {
@@ -55,12 +68,14 @@ Result<int> list(Context& context, const ListOptions& options) {
     if (filter.key() == "enabled") {
       return (plugin.state() != "disabled") == (filter.value() == "true");
     }
-    return std::any_of(plugin.drivers().begin(), plugin.drivers().end(),
-                       [&](const std::string& driver) { return driver.starts_with(filter.value() + "/"); });
+    return std::any_of(
+        plugin.drivers().begin(), plugin.drivers().end(),
+        [&](const std::string& driver) { return driver.starts_with(filter.value() + "/"); });
   };
   std::vector<Value> rows;
   for (const PluginInfo& plugin : plugins) {
-    if (!std::all_of(filters.begin(), filters.end(), [&](const auto& filter) { return matches(plugin, filter); })) {
+    if (!std::all_of(filters.begin(), filters.end(),
+                     [&](const auto& filter) { return matches(plugin, filter); })) {
       continue;
     }
     std::string drivers;
@@ -68,23 +83,31 @@ Result<int> list(Context& context, const ListOptions& options) {
       drivers += (drivers.empty() ? "" : ",") + driver;
     }
     Value row = Value::object();
-    row.set("ID", plugin.id()).set("Name", plugin.id()).set("Version", plugin.version()).set("Drivers", drivers);
-    row.set("Placement", plugin.placement()).set("State", plugin.state()).set("Restarts", plugin.restarts());
-    row.set("Reason", options.no_trunc ? plugin.reason() : ellipsis(plugin.reason(), 60)).set("Pid", plugin.pid());
+    row.set("ID", plugin.id())
+        .set("Name", plugin.id())
+        .set("Version", plugin.version())
+        .set("Drivers", drivers);
+    row.set("Placement", plugin.placement())
+        .set("State", plugin.state())
+        .set("Restarts", plugin.restarts());
+    row.set("Reason", options.no_trunc ? plugin.reason() : ellipsis(plugin.reason(), 60))
+        .set("Pid", plugin.pid());
     rows.push_back(row.set("Path", plugin.path()).set("Enabled", plugin.state() != "disabled"));
   }
   SKEP_TRY(print_list(context, kPlugins, options, rows));
   return 0;
 }
 
-Result<int> inspect(Context& context, const std::string& format, const std::vector<std::string>& references) {
+Result<int> inspect(Context& context, const std::string& format,
+                    const std::vector<std::string>& references) {
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   std::vector<Value> objects;
-  const int exit_code = for_each_reference(context, references, [&](const std::string& reference) -> Status {
-    SKEP_TRY_ASSIGN(const PluginInfo plugin, find_plugin(*agent, reference));
-    objects.push_back(plugin_shape(plugin));
-    return ok();
-  });
+  const int exit_code =
+      for_each_reference(context, references, [&](const std::string& reference) -> Status {
+        SKEP_TRY_ASSIGN(const PluginInfo plugin, find_plugin(*agent, reference));
+        objects.push_back(plugin_shape(plugin));
+        return ok();
+      });
   SKEP_TRY(print_inspection(context, objects, format, absent_fields()));
   return exit_code;
 }
@@ -113,18 +136,23 @@ Result<int> logs(Context& context, const LogsOptions& options, const std::string
   request.set_id(plugin.id());
   request.set_follow(options.follow);
   request.set_tail(tail < 0 ? 0 : static_cast<std::uint32_t>(tail));
-  SKEP_TRY(agent->stream<plugin::v1::methods::PluginLogs>(kCore, request, [&](const plugin::v1::PluginLogLine& line) {
-    constexpr std::string_view kLevels[] = {"trace", "debug", "info", "warn", "error"};
-    context.out << fmt::format("{} {:<5} {}\n", print_time(line.at()), kLevels[std::min<std::size_t>(line.level(), 4)], line.text())
-                << std::flush;
-  }));
+  SKEP_TRY(agent->stream<plugin::v1::methods::PluginLogs>(
+      kCore, request, [&](const plugin::v1::PluginLogLine& line) {
+        constexpr std::string_view kLevels[] = {"trace", "debug", "info", "warn", "error"};
+        context.out << fmt::format("{} {:<5} {}\n", print_time(line.at()),
+                                   kLevels[std::min<std::size_t>(line.level(), 4)], line.text())
+                    << std::flush;
+      }));
   return 0;
 }
 
 // The program that judges plugins: beside us, else in PATH.
 std::string plugin_host_program(Context& context) {
   const std::size_t slash = context.program.rfind('/');
-  const std::string beside = slash == std::string::npos ? "" : absolute_path(context.program.substr(0, slash) + "/agent-plugin-host");
+  const std::string beside =
+      slash == std::string::npos
+          ? ""
+          : absolute_path(context.program.substr(0, slash) + "/agent-plugin-host");
   return !beside.empty() && context.disk.exists(beside) ? beside : "agent-plugin-host";
 }
 
@@ -141,7 +169,9 @@ Result<int> verify(Context& context, const std::vector<std::string>& arguments) 
   }
   auto done = context.subprocess.run(spec, kVerifyDeadline);
   if (!done && done.error().code == Code::kNotFound) {
-    return Error{Code::kFailedPrecondition, "the program 'agent-plugin-host' is neither beside agentctl nor in PATH: it checks plugins"};
+    return Error{Code::kFailedPrecondition,
+                 "the program 'agent-plugin-host' is neither beside agentctl nor in PATH: it "
+                 "checks plugins"};
   }
   SKEP_TRY_ASSIGN(const ProcessResult result, std::move(done));
   context.out << result.out;
@@ -163,25 +193,33 @@ void add_plugin_commands(Command& root) {
       .arguments("[OPTIONS] PLUGIN [PLUGIN...]", 1)
       .completes("plugin")
       .text("--format,-f", *format, "string", "'json' or a Go template")
-      .run([format](Context& context, const auto& references) { return inspect(context, *format, references); });
+      .run([format](Context& context, const auto& references) {
+        return inspect(context, *format, references);
+      });
   plugin.add("verify", "Check that a plugin file keeps the rules of its kind")
       .arguments("FILE.so", 1, 1)
       .run([](Context& context, const auto& arguments) { return verify(context, arguments); });
   plugin.add("enable", "Start a disabled plugin")
       .arguments("PLUGIN", 1, 1)
       .completes("plugin")
-      .run([](Context& context, const auto& arguments) { return set_enabled(context, true, arguments.front()); });
+      .run([](Context& context, const auto& arguments) {
+        return set_enabled(context, true, arguments.front());
+      });
   plugin.add("disable", "Stop a plugin and keep it stopped")
       .arguments("PLUGIN", 1, 1)
       .completes("plugin")
-      .run([](Context& context, const auto& arguments) { return set_enabled(context, false, arguments.front()); });
+      .run([](Context& context, const auto& arguments) {
+        return set_enabled(context, false, arguments.front());
+      });
   auto logs_options = std::make_shared<LogsOptions>();
   plugin.add("logs", "Print what a plugin logged")
       .arguments("[OPTIONS] PLUGIN", 1, 1)
       .completes("plugin")
       .toggle("--follow,-f", logs_options->follow, "Go on as more is written")
       .text("--tail,-n", logs_options->tail, "string", "Lines from the end (default all)")
-      .run([logs_options](Context& context, const auto& arguments) { return logs(context, *logs_options, arguments.front()); });
+      .run([logs_options](Context& context, const auto& arguments) {
+        return logs(context, *logs_options, arguments.front());
+      });
 }
 
 }  // namespace skep::ctl

@@ -21,7 +21,8 @@ Result<model::v1::Service> get_service(Client& agent, const std::string& referen
   request.set_ref(reference);
   auto answer = agent.call<control::v1::methods::GetService>(kCore, request);
   if (!answer && answer.error().code == Code::kNotFound) {
-    return Error{Code::kNotFound, fmt::format("no such service: '{}'; 'agentctl service ls' lists them", reference),
+    return Error{Code::kNotFound,
+                 fmt::format("no such service: '{}'; 'agentctl service ls' lists them", reference),
                  answer.error().reason};
   }
   SKEP_TRY_ASSIGN(const auto found, std::move(answer));
@@ -50,8 +51,10 @@ std::string ingress_ports_text(const model::v1::Endpoint& endpoint) {
     const auto range = [&](std::uint32_t first, std::uint32_t end) {
       return first == end ? fmt::format("{}", first) : fmt::format("{}-{}", first, end);
     };
-    text += fmt::format("{}*:{}->{}/{}", text.empty() ? "" : ", ", range(ports[i].published_port(), ports[last].published_port()),
-                        range(ports[i].target_port(), ports[last].target_port()), port_protocol_name(ports[i].protocol()));
+    text += fmt::format("{}*:{}->{}/{}", text.empty() ? "" : ", ",
+                        range(ports[i].published_port(), ports[last].published_port()),
+                        range(ports[i].target_port(), ports[last].target_port()),
+                        port_protocol_name(ports[i].protocol()));
     i = last + 1;
   }
   return text;
@@ -61,8 +64,8 @@ std::string host_ports_text(const model::v1::Task& task) {
   std::string text;
   for (const PublishedPort& port : task.status().ports().ports()) {
     if (port.mode() == PublishedPort::HOST) {
-      text += fmt::format("{}*:{}->{}/{}", text.empty() ? "" : ",", port.published_port(), port.target_port(),
-                          port_protocol_name(port.protocol()));
+      text += fmt::format("{}*:{}->{}/{}", text.empty() ? "" : ",", port.published_port(),
+                          port.target_port(), port_protocol_name(port.protocol()));
     }
   }
   return text;

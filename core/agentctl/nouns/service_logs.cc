@@ -39,7 +39,8 @@ class LogPrinter {
 
   Status prepare() {
     SKEP_TRY_ASSIGN(nodes_, node_names(agent_, !options_.no_resolve && !options_.raw));
-    SKEP_TRY_ASSIGN(const auto answer, agent_.call<control::v1::methods::ListTasks>(kCore, request()));
+    SKEP_TRY_ASSIGN(const auto answer,
+                    agent_.call<control::v1::methods::ListTasks>(kCore, request()));
     learn(answer);
     return ok();
   }
@@ -77,20 +78,22 @@ class LogPrinter {
 
   void ask() {
     asking_ = true;
-    rpc::call<control::v1::methods::ListTasks>(agent_.connection().caller(), kCore, request(), {.deadline = kCallDeadline},
-                                               [this](Result<control::v1::ListTasksResponse> answer) {
-                                                 asking_ = false;
-                                                 if (answer) {
-                                                   learn(*answer);
-                                                 }
-                                                 print_held();
-                                               });
+    rpc::call<control::v1::methods::ListTasks>(
+        agent_.connection().caller(), kCore, request(), {.deadline = kCallDeadline},
+        [this](Result<control::v1::ListTasksResponse> answer) {
+          asking_ = false;
+          if (answer) {
+            learn(*answer);
+          }
+          print_held();
+        });
   }
 
   void learn(const control::v1::ListTasksResponse& answer) {
     for (const auto& task : answer.tasks()) {
       const std::string slot = task.slot() != 0 ? std::to_string(task.slot()) : task.node_id();
-      std::string name = fmt::format("{}.{}", task.service_name().empty() ? task.service_id() : task.service_name(), slot);
+      std::string name = fmt::format(
+          "{}.{}", task.service_name().empty() ? task.service_id() : task.service_name(), slot);
       if (!options_.no_task_ids) {
         name += "." + shown_id(task.id(), options_.no_trunc);
       }
@@ -101,10 +104,13 @@ class LogPrinter {
 
   std::string prefix(const control::v1::ServiceLogLine& line) const {
     const auto known = names_.find(line.task_id());
-    const std::string name = known != names_.end() ? known->second.first : shown_id(line.task_id(), options_.no_trunc);
-    const std::size_t padding = known != names_.end() ? slot_width_ - std::min(slot_width_, known->second.second) : 0;
+    const std::string name =
+        known != names_.end() ? known->second.first : shown_id(line.task_id(), options_.no_trunc);
+    const std::size_t padding =
+        known != names_.end() ? slot_width_ - std::min(slot_width_, known->second.second) : 0;
     const auto node = nodes_.find(line.node_id());
-    return fmt::format("{}@{}{}    | ", name, node != nodes_.end() ? node->second : line.node_id(), std::string(padding, ' '));
+    return fmt::format("{}@{}{}    | ", name, node != nodes_.end() ? node->second : line.node_id(),
+                       std::string(padding, ' '));
   }
 
   void print(const control::v1::ServiceLogLine& line) {
@@ -120,7 +126,8 @@ class LogPrinter {
   const LogsOptions& options_;
   std::string service_id_;
   std::map<std::string, std::string> nodes_;
-  std::map<std::string, std::pair<std::string, std::size_t>> names_;  // by task id: name, width of its slot
+  std::map<std::string, std::pair<std::string, std::size_t>>
+      names_;  // by task id: name, width of its slot
   std::size_t slot_width_ = 0;
   std::deque<control::v1::ServiceLogLine> held_;
   bool asking_ = false;
@@ -161,7 +168,8 @@ Result<int> logs(Context& context, const LogsOptions& options, const std::string
   LogPrinter printer(context, *agent, options, std::move(service_id));
   SKEP_TRY(printer.prepare());
   auto status = agent->stream<control::v1::methods::ServiceLogs>(
-      kCore, request, [&printer](const control::v1::ServiceLogLine& line) { printer.on_line(line); });
+      kCore, request,
+      [&printer](const control::v1::ServiceLogLine& line) { printer.on_line(line); });
   printer.print_held();
   SKEP_TRY(std::move(status));
   return 0;
@@ -181,9 +189,12 @@ void add_service_logs(Command& service) {
       .toggle("--no-trunc", options->no_trunc, "Do not cut ids")
       .toggle("--no-task-ids", options->no_task_ids, "Leave task ids out")
       .toggle("--no-resolve", options->no_resolve, "Print node ids instead of names")
-      .text("--since", options->since, "string", "From this time on: RFC 3339, or a duration before now (10m)")
+      .text("--since", options->since, "string",
+            "From this time on: RFC 3339, or a duration before now (10m)")
       .text("--tail,-n", options->tail, "string", "Lines from the end of each task (default all)")
-      .run([options](Context& context, const auto& arguments) { return logs(context, *options, arguments.front()); });
+      .run([options](Context& context, const auto& arguments) {
+        return logs(context, *options, arguments.front());
+      });
 }
 
 }  // namespace skep::ctl

@@ -24,13 +24,14 @@ Result<std::vector<model::v1::Task>> tasks_of(Client& agent, const std::string& 
 
 }  // namespace
 
-Result<int> wait_for_service(Context& context, Client& agent, const std::string& service_id, const WaitOptions& options,
-                             bool rolling_back) {
+Result<int> wait_for_service(Context& context, Client& agent, const std::string& service_id,
+                             const WaitOptions& options, bool rolling_back) {
   if (options.detach) {
     return 0;
   }
   bool interrupted = false;
-  const auto interrupt = agent.connection().watch_signal(SIGINT, [&interrupted] { interrupted = true; });
+  const auto interrupt =
+      agent.connection().watch_signal(SIGINT, [&interrupted] { interrupted = true; });
   ProgressPrinter printer(context.terminal.output, context.terminal.columns);
   SKEP_TRY_ASSIGN(model::v1::Service service, get_service(agent, service_id));
   ServiceProgress progress(rolling_back);
@@ -49,8 +50,10 @@ Result<int> wait_for_service(Context& context, Client& agent, const std::string&
       SKEP_TRY_ASSIGN(service, get_service(agent, service_id));
     }
   }
-  context.out << fmt::format("\nThe operation goes on in the background.\nUse 'agentctl service ps {}' to see its progress.\n",
-                             service.spec().name());
+  context.out << fmt::format(
+      "\nThe operation goes on in the background.\nUse 'agentctl service ps {}' to see its "
+      "progress.\n",
+      service.spec().name());
   return 0;
 }
 

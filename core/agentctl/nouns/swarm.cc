@@ -19,7 +19,8 @@ struct InitOptions {
 
 Status set_availability(agent::v1::InitRequest& request, const std::string& text) {
   if (text != "active" && text != "pause" && text != "drain") {
-    return Error{Code::kInvalidArgument, fmt::format("'{}' is not an availability: use active, pause or drain", text)};
+    return Error{Code::kInvalidArgument,
+                 fmt::format("'{}' is not an availability: use active, pause or drain", text)};
   }
   request.set_availability(text == "active"  ? model::v1::AVAILABILITY_ACTIVE
                            : text == "pause" ? model::v1::AVAILABILITY_PAUSE
@@ -58,7 +59,8 @@ Status set_history(agent::v1::InitRequest& request, const std::string& text) {
 Status set_port(agent::v1::InitRequest& request, const std::string& text) {
   SKEP_TRY_ASSIGN(const std::uint64_t port, parse_count(text));
   if (port != 0 && (port < 1024 || port > 49151)) {
-    return Error{Code::kInvalidArgument, fmt::format("'{}' is out of range: use 1024 to 49151, or 0 for 4789", text)};
+    return Error{Code::kInvalidArgument,
+                 fmt::format("'{}' is out of range: use 1024 to 49151, or 0 for 4789", text)};
   }
   request.set_data_path_port(static_cast<std::uint32_t>(port));
   return ok();
@@ -78,7 +80,8 @@ Result<int> init(Context& context, const InitOptions& options) {
   SKEP_TRY_ASSIGN(const auto answer, agent->call<agent::v1::methods::Init>(kCore, options.request));
   context.out << fmt::format(
       "Swarm initialized: current node ({}) is now a manager.\n\n"
-      "Next: 'agentctl service create --name web IMAGE' runs a service, 'agentctl node ls' lists the nodes.\n"
+      "Next: 'agentctl service create --name web IMAGE' runs a service, 'agentctl node ls' lists "
+      "the nodes.\n"
       "Adding more nodes (swarm join) comes with a later version.\n",
       answer.node_id());
   return 0;
@@ -97,7 +100,8 @@ void add_init(Command& swarm) {
       return ok();
     });
   };
-  text("--advertise-addr", "string", "Address others reach this node at: IP or interface, with optional port",
+  text("--advertise-addr", "string",
+       "Address others reach this node at: IP or interface, with optional port",
        [&request](const std::string& v) { request.set_advertise_address(v); });
   text("--listen-addr", "string", "Address to listen on (default 0.0.0.0:2377)",
        [&request](const std::string& v) { request.set_listen_address(v); });
@@ -107,28 +111,37 @@ void add_init(Command& swarm) {
                  duration_flag([&spec](std::int64_t v) { spec.set_certificate_expiry(v); }));
   command.parsed("--dispatcher-heartbeat", "duration", "Heartbeat of the nodes (default 5s)",
                  duration_flag([&spec](std::int64_t v) { spec.set_heartbeat_period(v); }));
-  command.parsed("--task-history-limit", "int", "Ended tasks kept per slot, negative for all (default 5)",
+  command.parsed("--task-history-limit", "int",
+                 "Ended tasks kept per slot, negative for all (default 5)",
                  [&request](const std::string& v) { return set_history(request, v); });
   command.parsed("--snapshot-interval", "uint", "Log entries between snapshots (default 10000)",
                  count_flag([&spec](std::uint64_t v) { spec.set_snapshot_interval(v); }));
-  command.parsed("--max-snapshots", "uint", "Old snapshots kept", count_flag([&spec](std::uint64_t v) { spec.set_snapshots_kept(v); }));
-  command.add_flag({.names = "--default-addr-pool", .value = "ipNet", .help = "Address pool of networks (default 10.0.0.0/8)",
-                    .many = true, .set = [&request](const std::vector<std::string>& values) {
+  command.parsed("--max-snapshots", "uint", "Old snapshots kept",
+                 count_flag([&spec](std::uint64_t v) { spec.set_snapshots_kept(v); }));
+  command.add_flag({.names = "--default-addr-pool",
+                    .value = "ipNet",
+                    .help = "Address pool of networks (default 10.0.0.0/8)",
+                    .many = true,
+                    .set = [&request](const std::vector<std::string>& values) {
                       request.mutable_default_address_pool()->Assign(values.begin(), values.end());
                       return ok();
                     }});
-  command.parsed("--default-addr-pool-mask-length", "int", "Size of a network's subnet (default 24)",
+  command.parsed("--default-addr-pool-mask-length", "int",
+                 "Size of a network's subnet (default 24)",
                  [&request](const std::string& v) { return set_mask(request, v); });
   command.parsed("--data-path-port", "uint", "UDP port of the data path (default 4789)",
                  [&request](const std::string& v) { return set_port(request, v); });
-  command.parsed("--force-new-cluster", "", "Make a one-manager swarm of this node's state", [&request](const std::string& v) -> Status {
-    SKEP_TRY_ASSIGN(const bool on, parse_switch(v));
-    request.set_force_new_cluster(on);
-    return ok();
-  });
+  command.parsed("--force-new-cluster", "", "Make a one-manager swarm of this node's state",
+                 [&request](const std::string& v) -> Status {
+                   SKEP_TRY_ASSIGN(const bool on, parse_switch(v));
+                   request.set_force_new_cluster(on);
+                   return ok();
+                 });
   command.later("--autolock", "", "locked managers come with a later version");
-  command.later("--external-ca", "spec", "external certificate authorities come with a later version");
-  command.later("--data-path-addr", "string", "it belongs to networks between nodes, which come with a later version");
+  command.later("--external-ca", "spec",
+                "external certificate authorities come with a later version");
+  command.later("--data-path-addr", "string",
+                "it belongs to networks between nodes, which come with a later version");
   command.run([options](Context& context, const auto&) { return init(context, *options); });
 }
 
@@ -147,8 +160,10 @@ void add_not_yet(Command& parent, const char* name, const char* summary, std::st
   parent.add(name, std::string("Not there yet: ") + summary)
       .arguments("[ARG...]", 0)
       .stop_at_first_argument()
-      .run([name = std::string(name), reason = std::move(reason)](Context&, const auto&) -> Result<int> {
-        return Error{Code::kUnimplemented, fmt::format("'{}' is not there yet: {}", name, reason), "NOT_YET"};
+      .run([name = std::string(name), reason = std::move(reason)](Context&,
+                                                                  const auto&) -> Result<int> {
+        return Error{Code::kUnimplemented, fmt::format("'{}' is not there yet: {}", name, reason),
+                     "NOT_YET"};
       });
 }
 
@@ -160,7 +175,8 @@ void add_swarm_commands(Command& root) {
       .arguments("[OPTIONS]", 0, 0)
       .toggle("--force,-f", *force, "Leave even if this is a manager: its state is erased")
       .run([force](Context& context, const auto&) { return leave(context, *force); });
-  const std::string many = "swarms of many nodes come with the next version; this one runs on one node";
+  const std::string many =
+      "swarms of many nodes come with the next version; this one runs on one node";
   add_not_yet(swarm, "join", "join a swarm as a node", many);
   add_not_yet(swarm, "join-token", "show or rotate the join tokens", many);
   add_not_yet(swarm, "unlock", "unlock this manager", many);
@@ -170,8 +186,10 @@ void add_swarm_commands(Command& root) {
 }
 
 void add_later_commands(Command& root) {
-  add_not_yet(root, "stack", "deploy services from a Compose file", "stacks come with a later version");
-  add_not_yet(root, "network", "manage networks", "networks that people create come with a later version; host, none and bridge exist");
+  add_not_yet(root, "stack", "deploy services from a Compose file",
+              "stacks come with a later version");
+  add_not_yet(root, "network", "manage networks",
+              "networks that people create come with a later version; host, none and bridge exist");
   add_not_yet(root, "secret", "manage secrets", "secrets come with a later version");
   add_not_yet(root, "config", "manage configs", "configs come with a later version");
   add_not_yet(root, "backup", "back up the swarm's state", "backups come with a later version");

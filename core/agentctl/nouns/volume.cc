@@ -22,8 +22,13 @@ using volume::v1::Volume;
 constexpr std::string_view kKind = "volume/";
 
 const ListShape kVolumes{"{{.Driver}}\t{{.Name}}",
-                         {{"Driver", "DRIVER"}, {"Name", "VOLUME NAME"}, {"Mountpoint", "MOUNTPOINT"}, {"Scope", "SCOPE"},
-                          {"Labels", "LABELS"}, {"Links", "LINKS"}, {"Size", "SIZE"}},
+                         {{"Driver", "DRIVER"},
+                          {"Name", "VOLUME NAME"},
+                          {"Mountpoint", "MOUNTPOINT"},
+                          {"Scope", "SCOPE"},
+                          {"Labels", "LABELS"},
+                          {"Links", "LINKS"},
+                          {"Size", "SIZE"}},
                          "Name"};
 
 /// A volume and the driver that has it; the driver's own word for itself may be empty.
@@ -52,7 +57,8 @@ Result<std::vector<Found>> all_volumes(Context& context, Client& agent) {
   for (const std::string& target : targets) {
     auto answer = agent.call<volume::v1::methods::List>(target, {});
     if (!answer) {
-      context.err << fmt::format("Warning: volumes of driver '{}' are missing here: {}\n", target.substr(kKind.size()), answer.error().message);
+      context.err << fmt::format("Warning: volumes of driver '{}' are missing here: {}\n",
+                                 target.substr(kKind.size()), answer.error().message);
       continue;
     }
     for (const Volume& volume : answer->volumes()) {
@@ -82,7 +88,8 @@ Result<Found> find_volume(Client& agent, const std::string& name) {
       return std::move(answer).error();
     }
   }
-  return Error{Code::kNotFound, fmt::format("no such volume: '{}'; 'agentctl volume ls' lists them", name)};
+  return Error{Code::kNotFound,
+               fmt::format("no such volume: '{}'; 'agentctl volume ls' lists them", name)};
 }
 
 bool matches(const Volume& volume, const control::v1::Filter& filter) {
@@ -97,35 +104,44 @@ bool matches(const Volume& volume, const control::v1::Filter& filter) {
   }
   const std::size_t equals = filter.value().find('=');
   const auto it = volume.labels().find(filter.value().substr(0, equals));
-  return it != volume.labels().end() && (equals == std::string::npos || it->second == filter.value().substr(equals + 1));
+  return it != volume.labels().end() &&
+         (equals == std::string::npos || it->second == filter.value().substr(equals + 1));
 }
 
 // Repeats of one key are OR, different keys are AND.
 bool matches_all(const Volume& volume, const std::vector<control::v1::Filter>& filters) {
   return std::all_of(filters.begin(), filters.end(), [&](const auto& one) {
-    return std::any_of(filters.begin(), filters.end(),
-                       [&](const auto& other) { return other.key() == one.key() && matches(volume, other); });
+    return std::any_of(filters.begin(), filters.end(), [&](const auto& other) {
+      return other.key() == one.key() && matches(volume, other);
+    });
   });
 }
 
 Result<int> list(Context& context, const ListOptions& options) {
-  SKEP_TRY_ASSIGN(const auto filters, parse_filters(options.filters, {"dangling", "driver", "label", "name"}));
+  SKEP_TRY_ASSIGN(const auto filters,
+                  parse_filters(options.filters, {"dangling", "driver", "label", "name"}));
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   SKEP_TRY_ASSIGN(std::vector<Found> found, all_volumes(context, *agent));
-  std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) { return model::natural_less(a.volume.name(), b.volume.name()); });
+  std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) {
+    return model::natural_less(a.volume.name(), b.volume.name());
+  });
   std::vector<Value> rows;
   for (const Found& one : found) {
     if (!matches_all(one.volume, filters)) {
       continue;
     }
     Value row = Value::object();
-    row.set("Driver", one.volume.driver()).set("Name", one.volume.name()).set("Mountpoint", one.volume.mountpoint());
+    row.set("Driver", one.volume.driver())
+        .set("Name", one.volume.name())
+        .set("Mountpoint", one.volume.mountpoint());
     row.set("Scope", "local").set("Links", one.volume.mounts()).set("Size", "N/A");
     std::string labels;
-    for (const auto& [key, value] : std::map<std::string, std::string>(one.volume.labels().begin(), one.volume.labels().end())) {
+    for (const auto& [key, value] : std::map<std::string, std::string>(one.volume.labels().begin(),
+                                                                       one.volume.labels().end())) {
       labels += fmt::format("{}{}={}", labels.empty() ? "" : ",", key, value);
     }
-    row.set("Labels", labels).set("Label", label_function({one.volume.labels().begin(), one.volume.labels().end()}));
+    row.set("Labels", labels)
+        .set("Label", label_function({one.volume.labels().begin(), one.volume.labels().end()}));
     rows.push_back(std::move(row));
   }
   SKEP_TRY(print_list(context, kVolumes, options, rows));
@@ -138,7 +154,8 @@ struct CreateOptions {
   std::vector<std::string> labels;
 };
 
-Result<int> create(Context& context, const CreateOptions& options, const std::vector<std::string>& arguments) {
+Result<int> create(Context& context, const CreateOptions& options,
+                   const std::vector<std::string>& arguments) {
   volume::v1::CreateRequest request;
   request.set_name(arguments.empty() ? model::new_container_id(context.random) : arguments.front());
   SKEP_TRY(model::validate_volume_name(request.name()));
@@ -156,7 +173,8 @@ Result<int> create(Context& context, const CreateOptions& options, const std::ve
   return 0;
 }
 
-Result<int> inspect(Context& context, const std::string& format, const std::vector<std::string>& names) {
+Result<int> inspect(Context& context, const std::string& format,
+                    const std::vector<std::string>& names) {
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   std::vector<Value> objects;
   const int exit_code = for_each_reference(context, names, [&](const std::string& name) -> Status {
@@ -199,12 +217,15 @@ struct PruneOptions {
 
 // Without --all only volumes nobody named: 64 hexadecimal digits.
 bool is_anonymous(const std::string& name) {
-  return name.size() == model::kContainerIdLength && name.find_first_not_of("0123456789abcdef") == std::string::npos;
+  return name.size() == model::kContainerIdLength &&
+         name.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
 Result<int> prune(Context& context, const PruneOptions& options) {
   SKEP_TRY_ASSIGN(const auto filters, parse_filters(options.filters, {"label"}));
-  context.out << fmt::format("WARNING! This removes all {}volumes of this node that no container uses.\n", options.all ? "" : "unnamed ");
+  context.out << fmt::format(
+      "WARNING! This removes all {}volumes of this node that no container uses.\n",
+      options.all ? "" : "unnamed ");
   if (!options.force && !confirmed(context, "Are you sure you want to continue?")) {
     return 0;
   }
@@ -213,16 +234,20 @@ Result<int> prune(Context& context, const PruneOptions& options) {
   std::size_t removed = 0;
   int exit_code = 0;
   for (const Found& one : found) {
-    if (one.volume.mounts() > 0 || !matches_all(one.volume, filters) || (!options.all && !is_anonymous(one.volume.name()))) {
+    if (one.volume.mounts() > 0 || !matches_all(one.volume, filters) ||
+        (!options.all && !is_anonymous(one.volume.name()))) {
       continue;
     }
-    exit_code = std::max(exit_code, for_each_reference(context, {one.volume.name()}, [&](const std::string& name) -> Status {
-      SKEP_TRY(remove_one(*agent, one, false));
-      context.out << (removed++ == 0 ? "Deleted Volumes:\n" : "") << name << '\n';
-      return ok();
-    }));
+    exit_code = std::max(
+        exit_code,
+        for_each_reference(context, {one.volume.name()}, [&](const std::string& name) -> Status {
+          SKEP_TRY(remove_one(*agent, one, false));
+          context.out << (removed++ == 0 ? "Deleted Volumes:\n" : "") << name << '\n';
+          return ok();
+        }));
   }
-  context.out << fmt::format("{}{} volume{} removed\n", removed > 0 ? "\n" : "", removed, removed == 1 ? "" : "s");
+  context.out << fmt::format("{}{} volume{} removed\n", removed > 0 ? "\n" : "", removed,
+                             removed == 1 ? "" : "s");
   return exit_code;
 }
 
@@ -236,7 +261,9 @@ void add_volume_commands(Command& root) {
       .text("--driver,-d", create_options->driver, "string", "Volume driver (default local)")
       .list("--opt,-o", create_options->options, "Option of the driver: KEY=VALUE")
       .list("--label", create_options->labels, "Label: KEY=VALUE")
-      .run([create_options](Context& context, const auto& arguments) { return create(context, *create_options, arguments); });
+      .run([create_options](Context& context, const auto& arguments) {
+        return create(context, *create_options, arguments);
+      });
   auto list_options = std::make_shared<ListOptions>();
   auto& ls = volume.add("ls,list", "List volumes");
   ls.arguments("[OPTIONS]", 0, 0);
@@ -247,7 +274,9 @@ void add_volume_commands(Command& root) {
       .arguments("[OPTIONS] VOLUME [VOLUME...]", 1)
       .completes("volume")
       .text("--format,-f", *format, "string", "'json' or a Go template")
-      .run([format](Context& context, const auto& names) { return inspect(context, *format, names); });
+      .run([format](Context& context, const auto& names) {
+        return inspect(context, *format, names);
+      });
   auto force = std::make_shared<bool>(false);
   volume.add("rm,remove", "Remove volumes and their data")
       .arguments("[OPTIONS] VOLUME [VOLUME...]", 1)
@@ -260,7 +289,9 @@ void add_volume_commands(Command& root) {
       .toggle("--all,-a", prune_options->all, "Named volumes too")
       .toggle("--force,-f", prune_options->force, "Do not ask")
       .list("--filter", prune_options->filters, "KEY=VALUE, keys: label")
-      .run([prune_options](Context& context, const auto&) { return prune(context, *prune_options); });
+      .run([prune_options](Context& context, const auto&) {
+        return prune(context, *prune_options);
+      });
 }
 
 }  // namespace skep::ctl

@@ -109,7 +109,8 @@ Status print_list(Context& context, const ListShape& shape, const ListOptions& o
   return ok();
 }
 
-Status print_inspection(Context& context, const std::vector<Value>& objects, const std::string& format,
+Status print_inspection(Context& context, const std::vector<Value>& objects,
+                        const std::string& format,
                         const std::set<std::string, std::less<>>& absent) {
   if (format.empty()) {
     context.out << to_pretty_json(Value(objects)) << '\n';

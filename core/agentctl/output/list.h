@@ -36,14 +36,16 @@ struct ListOptions {
 };
 
 /// Adds --format, --quiet and --filter; `truncates` adds --no-trunc.
-void add_list_flags(Command& command, ListOptions& options, std::string filters, bool truncates = false);
+void add_list_flags(Command& command, ListOptions& options, std::string filters,
+                    bool truncates = false);
 
 /// kInvalidArgument when the template is wrong.
 Status print_list(Context& context, const ListShape& shape, const ListOptions& options,
                   const std::vector<Value>& rows);
 
 /// Prints `objects` as a JSON array, as one line of JSON ("json"), or through a template each.
-Status print_inspection(Context& context, const std::vector<Value>& objects, const std::string& format,
+Status print_inspection(Context& context, const std::vector<Value>& objects,
+                        const std::string& format,
                         const std::set<std::string, std::less<>>& absent);
 
 /// Columns separated by tabs, lines by newlines: aligned with three spaces between, at least ten

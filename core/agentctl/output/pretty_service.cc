@@ -13,12 +13,15 @@
 namespace skep::ctl {
 namespace {
 
-using namespace model::v1;  // NOLINT(google-build-using-namespace): this file is about these messages
+using namespace model::v1;  // NOLINT(google-build-using-namespace): this file is about these
+                            // messages
 
 // "Name:\t\tweb": label, then the value; sections indent by one space.
-void line(std::string& out, std::string_view indent, std::string_view label, const std::string& value) {
+void line(std::string& out, std::string_view indent, std::string_view label,
+          const std::string& value) {
   if (!value.empty()) {
-    out += fmt::format("{}{:<{}} {}\n", indent, fmt::format("{}:", label), 16 - indent.size(), value);
+    out +=
+        fmt::format("{}{:<{}} {}\n", indent, fmt::format("{}:", label), 16 - indent.size(), value);
   }
 }
 
@@ -59,10 +62,12 @@ void update_status(std::string& out, const UpdateStatus& status, WallTime now) {
   line(out, " ", "Message", status.message());
 }
 
-void update_config(std::string& out, std::string_view title, std::string_view verb, const UpdateConfig& config) {
+void update_config(std::string& out, std::string_view title, std::string_view verb,
+                   const UpdateConfig& config) {
   out += fmt::format("{}:\n", title);
   line(out, " ", "Parallelism", std::to_string(config.parallelism()));
-  line(out, " ", "Delay", config.delay() > 0 ? model::print_duration(Duration(config.delay())) : "");
+  line(out, " ", "Delay",
+       config.delay() > 0 ? model::print_duration(Duration(config.delay())) : "");
   line(out, " ", "On failure", std::string(failure_action_name(config.failure_action())));
   line(out, " ", "Monitoring Period", model::print_duration(model::update_monitor(config)));
   line(out, " ", "Max failure ratio", fmt::format("{}", config.max_failure_ratio()));
@@ -70,7 +75,8 @@ void update_config(std::string& out, std::string_view title, std::string_view ve
 }
 
 void placement(std::string& out, const Placement& wanted) {
-  if (wanted.constraints().empty() && wanted.preferences().empty() && wanted.max_replicas_per_node() == 0) {
+  if (wanted.constraints().empty() && wanted.preferences().empty() &&
+      wanted.max_replicas_per_node() == 0) {
     return;
   }
   out += "Placement:\n";
@@ -80,7 +86,8 @@ void placement(std::string& out, const Placement& wanted) {
     preferences += (preferences.empty() ? "spread=" : ", spread=") + one.spread_by();
   }
   line(out, " ", "Preferences", preferences);
-  line(out, " ", "Max Replicas Per Node", wanted.max_replicas_per_node() > 0 ? std::to_string(wanted.max_replicas_per_node()) : "");
+  line(out, " ", "Max Replicas Per Node",
+       wanted.max_replicas_per_node() > 0 ? std::to_string(wanted.max_replicas_per_node()) : "");
 }
 
 void mounts(std::string& out, const ContainerSpec& spec) {
@@ -127,7 +134,8 @@ void resources(std::string& out, const ResourceRequirements& wanted) {
     }
     out += fmt::format(" {}:\n", title);
     line(out, "  ", "CPU", part.nano_cpus() != 0 ? model::print_cpus(part.nano_cpus()) : "");
-    line(out, "  ", "Memory", part.memory_bytes() != 0 ? model::print_bytes(part.memory_bytes()) : "");
+    line(out, "  ", "Memory",
+         part.memory_bytes() != 0 ? model::print_bytes(part.memory_bytes()) : "");
     line(out, "  ", "PIDs", part.pids() != 0 ? std::to_string(part.pids()) : "");
   };
   out += "Resources:\n";
@@ -140,7 +148,8 @@ void endpoint(std::string& out, const Endpoint& point) {
   if (!point.ports().empty()) {
     out += "Ports:\n";
     for (const PublishedPort& port : point.ports()) {
-      line(out, " ", "PublishedPort", port.published_port() == 0 ? "chosen per task" : std::to_string(port.published_port()));
+      line(out, " ", "PublishedPort",
+           port.published_port() == 0 ? "chosen per task" : std::to_string(port.published_port()));
       line(out, "  ", "Protocol", std::string(port_protocol_name(port.protocol())));
       line(out, "  ", "TargetPort", std::to_string(port.target_port()));
       line(out, "  ", "PublishMode", std::string(port_mode_name(port.mode())));
@@ -152,7 +161,9 @@ void health(std::string& out, const HealthCheck& check) {
   if (check.test().empty()) {
     return;
   }
-  const auto time = [](std::int64_t value) { return value > 0 ? model::print_duration(Duration(value)) : ""; };
+  const auto time = [](std::int64_t value) {
+    return value > 0 ? model::print_duration(Duration(value)) : "";
+  };
   out += "Healthcheck:\n";
   line(out, " ", "Test", joined(check.test(), " "));
   line(out, " ", "Interval", time(check.interval()));

@@ -17,13 +17,14 @@ using model::v1::Service;
 using model::v1::Task;
 using model::v1::UpdateStatus;
 
-constexpr std::size_t kBarsMax = 20;   // above, only the overall line is drawn
+constexpr std::size_t kBarsMax = 20;  // above, only the overall line is drawn
 constexpr std::size_t kBarWidth = 50;
 
 int stage_of(model::TaskState state) {
   constexpr std::pair<model::TaskState, int> kOrder[] = {
-      {model::v1::TASK_STATE_NEW, 1},       {model::v1::TASK_STATE_PENDING, 2}, {model::v1::TASK_STATE_ASSIGNED, 3},
-      {model::v1::TASK_STATE_ACCEPTED, 4},  {model::v1::TASK_STATE_PREPARING, 5}, {model::v1::TASK_STATE_READY, 6},
+      {model::v1::TASK_STATE_NEW, 1},       {model::v1::TASK_STATE_PENDING, 2},
+      {model::v1::TASK_STATE_ASSIGNED, 3},  {model::v1::TASK_STATE_ACCEPTED, 4},
+      {model::v1::TASK_STATE_PREPARING, 5}, {model::v1::TASK_STATE_READY, 6},
       {model::v1::TASK_STATE_STARTING, 7},  {model::v1::TASK_STATE_RUNNING, 9}};
   for (const auto& [known, stage] : kOrder) {
     if (known == state) {
@@ -62,27 +63,31 @@ struct Slot {
 
 bool newer(const Task& a, const Task* b) {
   return b == nullptr || a.meta().created_at() > b->meta().created_at() ||
-         (a.meta().created_at() == b->meta().created_at() && a.meta().version() > b->meta().version());
+         (a.meta().created_at() == b->meta().created_at() &&
+          a.meta().version() > b->meta().version());
 }
 
 std::string error_of(const Slot& slot) {
   const std::string own = slot.current != nullptr ? slot.current->status().error() : "";
-  return !own.empty() || slot.newest == nullptr || (slot.current != nullptr && stage_of(slot.current->status().state()) == 9)
+  return !own.empty() || slot.newest == nullptr ||
+                 (slot.current != nullptr && stage_of(slot.current->status().state()) == 9)
              ? own
              : slot.newest->status().error();
 }
 
 }  // namespace
 
-ProgressView ServiceProgress::count_job(const Service& service, const std::vector<Task>& tasks) const {
+ProgressView ServiceProgress::count_job(const Service& service,
+                                        const std::vector<Task>& tasks) const {
   std::uint64_t complete = 0;
   std::string error;
   for (const Task& task : tasks) {
     complete += task.status().state() == model::v1::TASK_STATE_COMPLETE ? 1 : 0;
     error = task.status().error().empty() ? error : task.status().error();
   }
-  const std::uint64_t total =
-      service.spec().has_replicated_job() ? service.spec().replicated_job().total_completions() : tasks.size();
+  const std::uint64_t total = service.spec().has_replicated_job()
+                                  ? service.spec().replicated_job().total_completions()
+                                  : tasks.size();
   ProgressView view{.overall = fmt::format("job progress: {} out of {} complete", complete, total)};
   if (!error.empty()) {
     view.slots.push_back({"job", "running", 0, error});
@@ -93,7 +98,8 @@ ProgressView ServiceProgress::count_job(const Service& service, const std::vecto
   return view;
 }
 
-ProgressView ServiceProgress::count(const Service& service, const std::vector<Task>& tasks, bool& converged) const {
+ProgressView ServiceProgress::count(const Service& service, const std::vector<Task>& tasks,
+                                    bool& converged) const {
   std::map<std::string, Slot, decltype(&model::natural_less)> slots(&model::natural_less);
   const bool replicated = service.spec().has_replicated();
   const std::uint64_t replicas = service.spec().replicated().replicas();
@@ -115,43 +121,51 @@ ProgressView ServiceProgress::count(const Service& service, const std::vector<Ta
   }
   // Slots are numbers the managers choose: any `replicas` of them will do.
   for (auto it = slots.begin(); it != slots.end();) {
-    it = it->second.current == nullptr && (!replicated || slots.size() > replicas) ? slots.erase(it) : std::next(it);
+    it = it->second.current == nullptr && (!replicated || slots.size() > replicas) ? slots.erase(it)
+                                                                                   : std::next(it);
   }
   const std::uint64_t total = replicated ? replicas : slots.size();
   ProgressView view;
   std::uint64_t running = 0;
   std::size_t number = 0;
   for (const auto& [key, slot] : slots) {
-    const model::TaskState state = slot.current != nullptr ? slot.current->status().state() : model::v1::TASK_STATE_NEW;
+    const model::TaskState state =
+        slot.current != nullptr ? slot.current->status().state() : model::v1::TASK_STATE_NEW;
     running += slot.current != nullptr && state == model::v1::TASK_STATE_RUNNING ? 1 : 0;
     view.slots.push_back({replicated ? fmt::format("{}/{}", ++number, total) : key.substr(0, 12),
                           slot.current != nullptr ? std::string(model::task_state_name(state)) : "",
                           slot.current != nullptr ? stage_of(state) : 0, error_of(slot)});
   }
-  view.overall = fmt::format("overall progress: {} out of {} tasks", std::min(running, total), total);
-  converged = running == total && slots.size() <= total && unwanted == 0 && (replicated || total > 0);
+  view.overall =
+      fmt::format("overall progress: {} out of {} tasks", std::min(running, total), total);
+  converged =
+      running == total && slots.size() <= total && unwanted == 0 && (replicated || total > 0);
   return view;
 }
 
-ProgressView ServiceProgress::update(const Service& service, const std::vector<Task>& tasks, TimePoint now) {
+ProgressView ServiceProgress::update(const Service& service, const std::vector<Task>& tasks,
+                                     TimePoint now) {
   if (service.spec().has_replicated_job() || service.spec().has_global_job()) {
     return count_job(service, tasks);
   }
   bool converged = false;
   ProgressView view = count(service, tasks, converged);
   const UpdateStatus& status = service.update_status();
-  const bool back = status.state() == UpdateStatus::ROLLBACK_STARTED || status.state() == UpdateStatus::ROLLBACK_COMPLETED;
+  const bool back = status.state() == UpdateStatus::ROLLBACK_STARTED ||
+                    status.state() == UpdateStatus::ROLLBACK_COMPLETED;
   if (back && !rolling_back_) {
     saw_rollback_ = true;
     view.note = fmt::format("rollback: {}", status.message());
   }
   if (status.state() == UpdateStatus::PAUSED || status.state() == UpdateStatus::ROLLBACK_PAUSED) {
-    view.outcome = Error{Code::kFailedPrecondition,
-                         fmt::format("service {} paused: {}\n  look with 'agentctl service ps {}', then update it again or go "
-                                     "back with 'agentctl service rollback {}'",
-                                     status.state() == UpdateStatus::PAUSED ? "update" : "rollback", status.message(),
-                                     service.spec().name(), service.spec().name()),
-                         "UPDATE_PAUSED"};
+    view.outcome =
+        Error{Code::kFailedPrecondition,
+              fmt::format("service {} paused: {}\n  look with 'agentctl service ps {}', then "
+                          "update it again or go "
+                          "back with 'agentctl service rollback {}'",
+                          status.state() == UpdateStatus::PAUSED ? "update" : "rollback",
+                          status.message(), service.spec().name(), service.spec().name()),
+              "UPDATE_PAUSED"};
     return view;
   }
   converged = converged && status.state() != UpdateStatus::ROLLBACK_STARTED;
@@ -160,21 +174,29 @@ ProgressView ServiceProgress::update(const Service& service, const std::vector<T
     return view;
   }
   converged_at_ = converged_at_.value_or(now);
-  const Duration monitor = model::update_monitor(back ? model::effective_rollback(service.spec()) : model::effective_update(service.spec()));
+  const Duration monitor = model::update_monitor(back ? model::effective_rollback(service.spec())
+                                                      : model::effective_update(service.spec()));
   const Duration left = monitor - (now - *converged_at_);
-  const bool nothing_runs = service.spec().has_replicated() && service.spec().replicated().replicas() == 0;
+  const bool nothing_runs =
+      service.spec().has_replicated() && service.spec().replicated().replicas() == 0;
   if (left.count() > 0 && !nothing_runs) {
     const auto seconds = (left + std::chrono::milliseconds(999)) / std::chrono::seconds(1);
-    view.verify = fmt::format("verify: Waiting {} second{} to verify that tasks are stable...", seconds, seconds == 1 ? "" : "s");
+    view.verify = fmt::format("verify: Waiting {} second{} to verify that tasks are stable...",
+                              seconds, seconds == 1 ? "" : "s");
     return view;
   }
   view.verify = fmt::format("verify: Service {} converged", service.spec().name());
-  view.outcome = saw_rollback_ ? Status(Error{Code::kFailedPrecondition, fmt::format("service rolled back: {}", status.message()), "ROLLED_BACK"})
-                               : ok();
+  view.outcome =
+      saw_rollback_
+          ? Status(Error{Code::kFailedPrecondition,
+                         fmt::format("service rolled back: {}", status.message()), "ROLLED_BACK"})
+          : ok();
   return view;
 }
 
-std::string ProgressPrinter::show(const ProgressView& view) { return terminal_ ? draw(view) : lines(view); }
+std::string ProgressPrinter::show(const ProgressView& view) {
+  return terminal_ ? draw(view) : lines(view);
+}
 
 std::string ProgressPrinter::draw(const ProgressView& view) {
   std::vector<std::string> block{view.overall};
@@ -185,7 +207,8 @@ std::string ProgressPrinter::draw(const ProgressView& view) {
     if (view.slots.size() > kBarsMax) {
       break;
     }
-    const std::size_t done = kBarWidth * static_cast<std::size_t>(slot.stage) / static_cast<std::size_t>(kStages);
+    const std::size_t done =
+        kBarWidth * static_cast<std::size_t>(slot.stage) / static_cast<std::size_t>(kStages);
     std::string bar = slot.stage > 0 ? std::string(done > 0 ? done - 1 : 0, '=') + ">" : "";
     bar.resize(kBarWidth, ' ');
     block.push_back(slot.error.empty() ? fmt::format("{}: {:<10}[{}]", slot.label, slot.state, bar)
@@ -218,7 +241,8 @@ std::string ProgressPrinter::lines(const ProgressView& view) {
     }
   }
   // The countdown is one line; it starts again when a task failed meanwhile.
-  if (view.verify != shown_.verify && !view.verify.empty() && (shown_.verify.empty() || view.outcome)) {
+  if (view.verify != shown_.verify && !view.verify.empty() &&
+      (shown_.verify.empty() || view.outcome)) {
     out += view.verify + "\n";
   }
   shown_ = view;

@@ -18,16 +18,16 @@ namespace skep::ctl {
 
 /// One slot's line: "2/3: preparing", with its share of the way to running.
 struct SlotLine {
-  std::string label;   ///< "2/3", or a node's id for global services
-  std::string state;   ///< "" while there is no task
-  int stage = 0;       ///< 0..kStages
+  std::string label;  ///< "2/3", or a node's id for global services
+  std::string state;  ///< "" while there is no task
+  int stage = 0;      ///< 0..kStages
   std::string error = {};
   bool operator==(const SlotLine&) const = default;
 };
 inline constexpr int kStages = 9;
 
 struct ProgressView {
-  std::string overall;  ///< "overall progress: 1 out of 3 tasks"
+  std::string overall;    ///< "overall progress: 1 out of 3 tasks"
   std::string note = {};  ///< of an update that is rolled back
   std::vector<SlotLine> slots = {};
   std::string verify = {};  ///< "" until all run
@@ -39,11 +39,14 @@ class ServiceProgress {
  public:
   /// `rolling_back`: the person asked for a rollback, so its completion is success.
   explicit ServiceProgress(bool rolling_back) : rolling_back_(rolling_back) {}
-  ProgressView update(const model::v1::Service& service, const std::vector<model::v1::Task>& tasks, TimePoint now);
+  ProgressView update(const model::v1::Service& service, const std::vector<model::v1::Task>& tasks,
+                      TimePoint now);
 
  private:
-  ProgressView count(const model::v1::Service& service, const std::vector<model::v1::Task>& tasks, bool& converged) const;
-  ProgressView count_job(const model::v1::Service& service, const std::vector<model::v1::Task>& tasks) const;
+  ProgressView count(const model::v1::Service& service, const std::vector<model::v1::Task>& tasks,
+                     bool& converged) const;
+  ProgressView count_job(const model::v1::Service& service,
+                         const std::vector<model::v1::Task>& tasks) const;
 
   bool rolling_back_;
   bool saw_rollback_ = false;

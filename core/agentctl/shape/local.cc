@@ -29,14 +29,17 @@ Value image_shape(const runtime::v1::Image& image) {
                                   .set("Retries", image.health_check().retries()));
   }
   config.set_given("Volumes", set_shape(image.volumes())).set("WorkingDir", image.directory());
-  config.set("Entrypoint", strings_shape(image.entrypoint())).set("Labels", map_shape(image.labels()));
+  config.set("Entrypoint", strings_shape(image.entrypoint()))
+      .set("Labels", map_shape(image.labels()));
   config.set_given("StopSignal", image.stop_signal());
   Value shape = Value::object();
   shape.set("Id", image.id()).set("RepoTags", strings_shape(image.tags()));
-  shape.set("RepoDigests", strings_shape(image.digests())).set("Created", print_time(image.created_at()));
+  shape.set("RepoDigests", strings_shape(image.digests()))
+      .set("Created", print_time(image.created_at()));
   shape.set("Config", config).set("Architecture", image.architecture()).set("Os", image.os());
   shape.set("Size", image.size_bytes());
-  return shape.set("RootFS", Value::object().set("Type", "layers").set("Layers", strings_shape(image.layers())));
+  return shape.set(
+      "RootFS", Value::object().set("Type", "layers").set("Layers", strings_shape(image.layers())));
 }
 
 Value container_shape(const runtime::v1::ContainerInfo& container) {
@@ -45,7 +48,8 @@ Value container_shape(const runtime::v1::ContainerInfo& container) {
   Value state = Value::object();
   state.set("Status", running ? "running" : created ? "created" : "exited").set("Running", running);
   state.set("OOMKilled", container.exit().oom_killed()).set("Pid", container.pid());
-  state.set("ExitCode", container.exit().exit_code()).set("StartedAt", print_time(container.started_at()));
+  state.set("ExitCode", container.exit().exit_code())
+      .set("StartedAt", print_time(container.started_at()));
   state.set("FinishedAt", print_time(container.exit().finished_at()));
   Value shape = Value::object();
   shape.set("Id", container.container_id()).set("Created", print_time(container.created_at()));
@@ -60,7 +64,9 @@ Value container_shape(const runtime::v1::ContainerInfo& container) {
 Value volume_shape(const volume::v1::Volume& volume) {
   Value shape = Value::object();
   shape.set("CreatedAt", print_time(volume.created_at())).set("Driver", volume.driver());
-  shape.set("Labels", map_shape(volume.labels())).set("Mountpoint", volume.mountpoint()).set("Name", volume.name());
+  shape.set("Labels", map_shape(volume.labels()))
+      .set("Mountpoint", volume.mountpoint())
+      .set("Name", volume.name());
   shape.set("Options", map_shape(volume.options())).set("Scope", "local");
   return shape.set("UsageData", Value::object().set("RefCount", volume.mounts()));
 }
@@ -68,7 +74,9 @@ Value volume_shape(const volume::v1::Volume& volume) {
 Value plugin_shape(const plugin::v1::PluginInfo& plugin) {
   Value shape = Value::object();
   shape.set("Id", plugin.id()).set("Name", plugin.id()).set("Version", plugin.version());
-  shape.set("Enabled", plugin.state() != "disabled").set("State", plugin.state()).set("Reason", plugin.reason());
+  shape.set("Enabled", plugin.state() != "disabled")
+      .set("State", plugin.state())
+      .set("Reason", plugin.reason());
   shape.set("Placement", plugin.placement()).set("Drivers", strings_shape(plugin.drivers()));
   shape.set("Capabilities", strings_shape(plugin.capabilities())).set("Path", plugin.path());
   shape.set("Digest", plugin.digest()).set("Pid", plugin.pid()).set("Restarts", plugin.restarts());
@@ -79,13 +87,16 @@ namespace {
 Value info_swarm_shape(const agent::v1::InfoResponse& info) {
   Value swarm = Value::object();
   swarm.set("NodeID", info.node_id()).set("NodeAddr", info.node_address());
-  swarm.set("LocalNodeState", info.swarm_state()).set("ControlAvailable", info.manager()).set("Error", info.error());
+  swarm.set("LocalNodeState", info.swarm_state())
+      .set("ControlAvailable", info.manager())
+      .set("Error", info.error());
   Value managers = Value::list();
   for (const std::string& address : info.manager_addresses()) {
     const std::size_t equals = address.find('=');
-    managers.add(Value::object()
-                     .set("NodeID", equals == std::string::npos ? "" : address.substr(0, equals))
-                     .set("Addr", equals == std::string::npos ? address : address.substr(equals + 1)));
+    managers.add(
+        Value::object()
+            .set("NodeID", equals == std::string::npos ? "" : address.substr(0, equals))
+            .set("Addr", equals == std::string::npos ? address : address.substr(equals + 1)));
   }
   swarm.set("RemoteManagers", managers).set("Nodes", info.nodes()).set("Managers", info.managers());
   if (info.has_cluster()) {
@@ -95,13 +106,17 @@ Value info_swarm_shape(const agent::v1::InfoResponse& info) {
     add_meta(shape, cluster.meta());
     Value spec = Value::object();
     spec.set("Name", cluster.spec().name()).set("Labels", map_shape(cluster.spec().labels()));
-    spec.set("Orchestration", Value::object().set("TaskHistoryRetentionLimit", cluster.spec().task_history_limit()));
+    spec.set("Orchestration",
+             Value::object().set("TaskHistoryRetentionLimit", cluster.spec().task_history_limit()));
     spec.set("Raft", Value::object()
                          .set("SnapshotInterval", cluster.spec().snapshot_interval())
                          .set("KeepOldSnapshots", cluster.spec().snapshots_kept()));
-    spec.set("Dispatcher", Value::object().set("HeartbeatPeriod", cluster.spec().heartbeat_period()));
-    spec.set("CAConfig", Value::object().set("NodeCertExpiry", cluster.spec().certificate_expiry()));
-    spec.set("EncryptionConfig", Value::object().set("AutoLockManagers", cluster.spec().autolock()));
+    spec.set("Dispatcher",
+             Value::object().set("HeartbeatPeriod", cluster.spec().heartbeat_period()));
+    spec.set("CAConfig",
+             Value::object().set("NodeCertExpiry", cluster.spec().certificate_expiry()));
+    spec.set("EncryptionConfig",
+             Value::object().set("AutoLockManagers", cluster.spec().autolock()));
     shape.set("Spec", spec).set("DefaultAddrPool", strings_shape(cluster.default_address_pool()));
     shape.set("SubnetSize", cluster.subnet_size()).set("DataPathPort", cluster.data_path_port());
     swarm.set("Cluster", shape);
@@ -114,8 +129,10 @@ Value info_shape(const agent::v1::InfoResponse& info) {
   Value shape = Value::object();
   shape.set("ID", info.installation_id()).set("Name", info.description().hostname());
   shape.set("ServerVersion", info.version()).set("Root", info.root()).set("Pid", info.pid());
-  shape.set("ContainersRunning", info.containers_running()).set("ContainersStopped", info.containers_stopped());
-  shape.set("Containers", info.containers_running() + info.containers_stopped()).set("Images", info.images());
+  shape.set("ContainersRunning", info.containers_running())
+      .set("ContainersStopped", info.containers_stopped());
+  shape.set("Containers", info.containers_running() + info.containers_stopped())
+      .set("Images", info.images());
   shape.set("DefaultRuntime", info.default_runtime()).set("KernelVersion", info.kernel());
   shape.set("OperatingSystem", info.operating_system()).set("CgroupVersion", info.cgroup_version());
   shape.set("OSType", info.description().platform().os());

@@ -6,23 +6,29 @@
 namespace skep::ctl {
 namespace {
 
-using namespace model::v1;  // NOLINT(google-build-using-namespace): this file is about these messages
+using namespace model::v1;  // NOLINT(google-build-using-namespace): this file is about these
+                            // messages
 
 Value mount_shape(const Mount& mount) {
   Value shape = Value::object();
   shape.set("Type", mount_type_name(mount.type()));
-  shape.set_given("Source", mount.source()).set("Target", mount.target()).set_given("ReadOnly", mount.read_only());
+  shape.set_given("Source", mount.source())
+      .set("Target", mount.target())
+      .set_given("ReadOnly", mount.read_only());
   if (mount.type() == Mount::BIND) {
     Value bind = Value::object();
-    bind.set_given("Propagation", mount.propagation()).set_given("NonRecursive", mount.bind_nonrecursive());
+    bind.set_given("Propagation", mount.propagation())
+        .set_given("NonRecursive", mount.bind_nonrecursive());
     shape.set_given("BindOptions", bind.set_given("CreateMountpoint", mount.bind_create_source()));
   } else if (mount.type() == Mount::VOLUME) {
     Value volume = Value::object();
-    volume.set_given("NoCopy", mount.volume_no_copy()).set_given("Labels", map_shape(mount.volume_labels()));
+    volume.set_given("NoCopy", mount.volume_no_copy())
+        .set_given("Labels", map_shape(mount.volume_labels()));
     volume.set_given("Subpath", mount.volume_subpath());
     if (!mount.volume_driver().empty() || !mount.volume_options().empty()) {
       Value driver = Value::object();
-      driver.set_given("Name", mount.volume_driver()).set_given("Options", map_shape(mount.volume_options()));
+      driver.set_given("Name", mount.volume_driver())
+          .set_given("Options", map_shape(mount.volume_options()));
       volume.set("DriverConfig", driver);
     }
     shape.set_given("VolumeOptions", volume);
@@ -38,16 +44,23 @@ Value health_shape(const HealthCheck& check) {
   Value shape = Value::object();
   shape.set_given("Test", strings_shape(check.test())).set_given("Interval", check.interval());
   shape.set_given("Timeout", check.timeout()).set_given("StartPeriod", check.start_period());
-  return shape.set_given("StartInterval", check.start_interval()).set_given("Retries", check.retries());
+  return shape.set_given("StartInterval", check.start_interval())
+      .set_given("Retries", check.retries());
 }
 
-Value file_references_shape(const google::protobuf::RepeatedPtrField<FileReference>& files, std::string_view noun) {
+Value file_references_shape(const google::protobuf::RepeatedPtrField<FileReference>& files,
+                            std::string_view noun) {
   Value list = Value::list();
   for (const FileReference& file : files) {
     Value target = Value::object();
-    target.set("Name", file.target()).set("UID", file.uid()).set("GID", file.gid()).set("Mode", file.mode());
+    target.set("Name", file.target())
+        .set("UID", file.uid())
+        .set("GID", file.gid())
+        .set("Mode", file.mode());
     Value shape = Value::object();
-    shape.set("File", target).set(std::string(noun) + "ID", file.id()).set(std::string(noun) + "Name", file.name());
+    shape.set("File", target)
+        .set(std::string(noun) + "ID", file.id())
+        .set(std::string(noun) + "Name", file.name());
     list.add(shape);
   }
   return list;
@@ -64,37 +77,52 @@ Value dns_shape(const ContainerSpec& spec) {
 Value container_spec_shape(const ContainerSpec& spec) {
   Value shape = Value::object();
   shape.set("Image", spec.image());
-  shape.set_given("Labels", map_shape(spec.labels())).set_given("Command", strings_shape(spec.command()));
+  shape.set_given("Labels", map_shape(spec.labels()))
+      .set_given("Command", strings_shape(spec.command()));
   shape.set_given("Args", strings_shape(spec.args())).set_given("Hostname", spec.hostname());
-  shape.set_given("Env", strings_shape(spec.env())).set_given("Dir", spec.directory()).set_given("User", spec.user());
-  shape.set_given("Groups", strings_shape(spec.groups())).set_given("StopSignal", spec.stop_signal());
-  shape.set_given("TTY", spec.tty()).set_given("OpenStdin", spec.open_stdin()).set_given("ReadOnly", spec.read_only());
+  shape.set_given("Env", strings_shape(spec.env()))
+      .set_given("Dir", spec.directory())
+      .set_given("User", spec.user());
+  shape.set_given("Groups", strings_shape(spec.groups()))
+      .set_given("StopSignal", spec.stop_signal());
+  shape.set_given("TTY", spec.tty())
+      .set_given("OpenStdin", spec.open_stdin())
+      .set_given("ReadOnly", spec.read_only());
   Value mounts = Value::list();
   for (const Mount& mount : spec.mounts()) {
     mounts.add(mount_shape(mount));
   }
   shape.set_given("Mounts", mounts).set("StopGracePeriod", model::stop_grace(spec).count());
-  shape.set_given("Healthcheck", health_shape(spec.health_check())).set_given("Hosts", strings_shape(spec.hosts()));
+  shape.set_given("Healthcheck", health_shape(spec.health_check()))
+      .set_given("Hosts", strings_shape(spec.hosts()));
   shape.set("DNSConfig", dns_shape(spec));
   shape.set_given("Secrets", file_references_shape(spec.secrets(), "Secret"));
   shape.set_given("Configs", file_references_shape(spec.configs(), "Config"));
-  shape.set("Isolation", "default").set_given("Init", spec.init()).set_given("Sysctls", map_shape(spec.sysctls()));
+  shape.set("Isolation", "default")
+      .set_given("Init", spec.init())
+      .set_given("Sysctls", map_shape(spec.sysctls()));
   shape.set_given("CapabilityAdd", strings_shape(spec.capability_add()));
   shape.set_given("CapabilityDrop", strings_shape(spec.capability_drop()));
   Value ulimits = Value::list();
   for (const Ulimit& limit : spec.ulimits()) {
-    ulimits.add(Value::object().set("Name", limit.name()).set("Hard", limit.hard()).set("Soft", limit.soft()));
+    ulimits.add(Value::object()
+                    .set("Name", limit.name())
+                    .set("Hard", limit.hard())
+                    .set("Soft", limit.soft()));
   }
   return shape.set_given("Ulimits", ulimits).set_given("OomScoreAdj", spec.oom_score_adj());
 }
 
 Value resources_shape(const Resources& resources) {
   Value shape = Value::object();
-  shape.set_given("NanoCPUs", resources.nano_cpus()).set_given("MemoryBytes", resources.memory_bytes());
+  shape.set_given("NanoCPUs", resources.nano_cpus())
+      .set_given("MemoryBytes", resources.memory_bytes());
   shape.set_given("Pids", resources.pids());
   Value generic = Value::list();
-  for (const auto& [kind, value] : std::map<std::string, std::int64_t>(resources.generic().begin(), resources.generic().end())) {
-    generic.add(Value::object().set("DiscreteResourceSpec", Value::object().set("Kind", kind).set("Value", value)));
+  for (const auto& [kind, value] : std::map<std::string, std::int64_t>(resources.generic().begin(),
+                                                                       resources.generic().end())) {
+    generic.add(Value::object().set("DiscreteResourceSpec",
+                                    Value::object().set("Kind", kind).set("Value", value)));
   }
   return shape.set_given("GenericResources", generic);
 }
@@ -104,13 +132,16 @@ Value placement_shape(const Placement& placement) {
   shape.set_given("Constraints", strings_shape(placement.constraints()));
   Value preferences = Value::list();
   for (const PlacementPreference& preference : placement.preferences()) {
-    preferences.add(Value::object().set("Spread", Value::object().set("SpreadDescriptor", preference.spread_by())));
+    preferences.add(Value::object().set(
+        "Spread", Value::object().set("SpreadDescriptor", preference.spread_by())));
   }
-  shape.set_given("Preferences", preferences).set_given("MaxReplicas", placement.max_replicas_per_node());
+  shape.set_given("Preferences", preferences)
+      .set_given("MaxReplicas", placement.max_replicas_per_node());
   Value platforms = Value::list();
   for (const Platform& platform : placement.platforms()) {
     Value one = Value::object();
-    platforms.add(one.set_given("Architecture", platform.architecture()).set_given("OS", platform.os()));
+    platforms.add(
+        one.set_given("Architecture", platform.architecture()).set_given("OS", platform.os()));
   }
   return shape.set_given("Platforms", platforms);
 }
@@ -120,18 +151,22 @@ Value update_config_shape(const UpdateConfig& config) {
   shape.set("Parallelism", config.parallelism()).set_given("Delay", config.delay());
   shape.set("FailureAction", failure_action_name(config.failure_action()));
   shape.set("Monitor", model::update_monitor(config).count());
-  return shape.set("MaxFailureRatio", static_cast<double>(config.max_failure_ratio())).set("Order", order_name(config.order()));
+  return shape.set("MaxFailureRatio", static_cast<double>(config.max_failure_ratio()))
+      .set("Order", order_name(config.order()));
 }
 
 Value mode_shape(const ServiceSpec& spec) {
   Value shape = Value::object();
   switch (spec.mode_case()) {
-    case ServiceSpec::kGlobal: return shape.set("Global", Value::object());
-    case ServiceSpec::kGlobalJob: return shape.set("GlobalJob", Value::object());
+    case ServiceSpec::kGlobal:
+      return shape.set("Global", Value::object());
+    case ServiceSpec::kGlobalJob:
+      return shape.set("GlobalJob", Value::object());
     case ServiceSpec::kReplicatedJob:
-      return shape.set("ReplicatedJob", Value::object()
-                                            .set("MaxConcurrent", spec.replicated_job().max_concurrent())
-                                            .set("TotalCompletions", spec.replicated_job().total_completions()));
+      return shape.set("ReplicatedJob",
+                       Value::object()
+                           .set("MaxConcurrent", spec.replicated_job().max_concurrent())
+                           .set("TotalCompletions", spec.replicated_job().total_completions()));
     case ServiceSpec::kReplicated:
     case ServiceSpec::MODE_NOT_SET:
       return shape.set("Replicated", Value::object().set("Replicas", spec.replicated().replicas()));
@@ -140,7 +175,9 @@ Value mode_shape(const ServiceSpec& spec) {
 }
 
 Value endpoint_spec_shape(const EndpointSpec& spec) {
-  return Value::object().set("Mode", endpoint_mode_name(spec.mode())).set_given("Ports", ports_shape(spec.ports()));
+  return Value::object()
+      .set("Mode", endpoint_mode_name(spec.mode()))
+      .set_given("Ports", ports_shape(spec.ports()));
 }
 
 }  // namespace
@@ -154,7 +191,8 @@ Value task_spec_shape(const TaskSpec& spec) {
   shape.set("Resources", resources);
   Value restart = Value::object();
   restart.set("Condition", restart_condition_name(spec.restart().condition()));
-  restart.set("Delay", model::restart_delay(spec.restart()).count()).set("MaxAttempts", spec.restart().attempts_max());
+  restart.set("Delay", model::restart_delay(spec.restart()).count())
+      .set("MaxAttempts", spec.restart().attempts_max());
   shape.set("RestartPolicy", restart.set_given("Window", spec.restart().window()));
   shape.set("Placement", placement_shape(spec.placement()));
   Value networks = Value::list();
@@ -170,7 +208,8 @@ Value task_spec_shape(const TaskSpec& spec) {
                                .set_given("Options", map_shape(spec.log_driver().options())));
   }
   return shape.set("ForceUpdate", spec.force_update())
-      .set("Runtime", spec.runtime().empty() || spec.runtime() == "oci" ? "container" : spec.runtime());
+      .set("Runtime",
+           spec.runtime().empty() || spec.runtime() == "oci" ? "container" : spec.runtime());
 }
 
 Value service_spec_shape(const ServiceSpec& spec) {
@@ -204,7 +243,8 @@ Value service_shape(const Service& service) {
   if (service.update_status().state() != UpdateStatus::NONE) {
     const UpdateStatus& status = service.update_status();
     Value update = Value::object();
-    update.set("State", model::update_state_name(status.state())).set("StartedAt", print_time(status.started_at()));
+    update.set("State", model::update_state_name(status.state()))
+        .set("StartedAt", print_time(status.started_at()));
     if (status.completed_at() != 0) {
       update.set("CompletedAt", print_time(status.completed_at()));
     }

@@ -58,7 +58,8 @@ Value strings_shape(const Repeated& items) {
 template <class ProtoMap>
 Value map_shape(const ProtoMap& map) {
   Value object = Value::object();
-  for (const auto& [key, value] : std::map<std::string, typename ProtoMap::mapped_type>(map.begin(), map.end())) {
+  for (const auto& [key, value] :
+       std::map<std::string, typename ProtoMap::mapped_type>(map.begin(), map.end())) {
     object.set(key, value);
   }
   return object;

@@ -13,10 +13,13 @@ Value task_shape(const Task& task) {
   shape.set("ID", task.id());
   add_meta(shape, task.meta());
   shape.set("Labels", Value::object()).set("Spec", task_spec_shape(task.spec()));
-  shape.set("ServiceID", task.service_id()).set_given("Slot", task.slot()).set_given("NodeID", task.node_id());
+  shape.set("ServiceID", task.service_id())
+      .set_given("Slot", task.slot())
+      .set_given("NodeID", task.node_id());
   Value status = Value::object();
   status.set("Timestamp", print_time(task.status().timestamp()));
-  status.set("State", model::task_state_name(task.status().state())).set("Message", task.status().message());
+  status.set("State", model::task_state_name(task.status().state()))
+      .set("Message", task.status().message());
   status.set_given("Err", task.status().error());
   if (task.status().has_container()) {
     const auto& container = task.status().container();
@@ -41,7 +44,9 @@ Value task_shape(const Task& task) {
 
 namespace {
 std::string_view reachability_name(const ManagerStatus& status) {
-  return status.reachability() == 2 ? "reachable" : status.reachability() == 1 ? "unreachable" : "unknown";
+  return status.reachability() == 2   ? "reachable"
+         : status.reachability() == 1 ? "unreachable"
+                                      : "unknown";
 }
 }  // namespace
 
@@ -55,16 +60,21 @@ Value node_shape(const Node& node) {
   shape.set("Spec", spec.set("Availability", model::availability_name(node.spec().availability())));
   const auto& from = node.description();
   Value resources = Value::object();
-  resources.set("NanoCPUs", from.resources().nano_cpus()).set("MemoryBytes", from.resources().memory_bytes());
+  resources.set("NanoCPUs", from.resources().nano_cpus())
+      .set("MemoryBytes", from.resources().memory_bytes());
   Value plugins = Value::list();
   for (const std::string& driver : from.engine().drivers()) {
     const std::size_t slash = driver.find('/');
     std::string kind = driver.substr(0, slash);
-    kind.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(kind.empty() ? ' ' : kind.front())));
-    plugins.add(Value::object().set("Type", kind).set("Name", slash == std::string::npos ? "" : driver.substr(slash + 1)));
+    kind.front() = static_cast<char>(
+        std::toupper(static_cast<unsigned char>(kind.empty() ? ' ' : kind.front())));
+    plugins.add(Value::object()
+                    .set("Type", kind)
+                    .set("Name", slash == std::string::npos ? "" : driver.substr(slash + 1)));
   }
   Value engine = Value::object();
-  engine.set("EngineVersion", from.engine().version()).set_given("Labels", map_shape(from.engine().labels()));
+  engine.set("EngineVersion", from.engine().version())
+      .set_given("Labels", map_shape(from.engine().labels()));
   Value description = Value::object();
   description.set("Hostname", from.hostname())
       .set("Platform", Value::object()
@@ -73,7 +83,8 @@ Value node_shape(const Node& node) {
   description.set("Resources", resources).set("Engine", engine.set("Plugins", plugins));
   shape.set("Description", description);
   Value status = Value::object();
-  status.set("State", model::node_state_name(node.status().state())).set_given("Message", node.status().message());
+  status.set("State", model::node_state_name(node.status().state()))
+      .set_given("Message", node.status().message());
   shape.set("Status", status.set("Addr", node.status().address()));
   if (node.has_manager_status()) {
     Value manager = Value::object();

@@ -40,11 +40,15 @@ std::string_view endpoint_mode_name(EndpointSpec::ResolutionMode mode) {
 }
 std::string_view service_mode_name(const ServiceSpec& spec) {
   switch (spec.mode_case()) {
-    case ServiceSpec::kGlobal: return "global";
-    case ServiceSpec::kReplicatedJob: return "replicated-job";
-    case ServiceSpec::kGlobalJob: return "global-job";
+    case ServiceSpec::kGlobal:
+      return "global";
+    case ServiceSpec::kReplicatedJob:
+      return "replicated-job";
+    case ServiceSpec::kGlobalJob:
+      return "global-job";
     case ServiceSpec::kReplicated:
-    case ServiceSpec::MODE_NOT_SET: return "replicated";
+    case ServiceSpec::MODE_NOT_SET:
+      return "replicated";
   }
   return "replicated";
 }
@@ -67,32 +71,110 @@ Value ports_shape(const google::protobuf::RepeatedPtrField<PublishedPort>& ports
 
 void add_meta(Value& object, const model::v1::Meta& meta) {
   object.set("Version", Value::object().set("Index", meta.version()));
-  object.set("CreatedAt", print_time(meta.created_at())).set("UpdatedAt", print_time(meta.updated_at()));
+  object.set("CreatedAt", print_time(meta.created_at()))
+      .set("UpdatedAt", print_time(meta.updated_at()));
 }
 
 Value label_function(std::map<std::string, std::string> labels) {
-  return Value::function([labels = std::move(labels)](const Value::List& arguments) -> Result<Value> {
-    const std::string* key = arguments.size() == 1 ? arguments[0].as_text() : nullptr;
-    if (key == nullptr) {
-      return Error{Code::kInvalidArgument, ".Label takes the name of one label: {{.Label \"zone\"}}"};
-    }
-    const auto it = labels.find(*key);
-    return Value(it == labels.end() ? "" : it->second);
-  });
+  return Value::function(
+      [labels = std::move(labels)](const Value::List& arguments) -> Result<Value> {
+        const std::string* key = arguments.size() == 1 ? arguments[0].as_text() : nullptr;
+        if (key == nullptr) {
+          return Error{Code::kInvalidArgument,
+                       ".Label takes the name of one label: {{.Label \"zone\"}}"};
+        }
+        const auto it = labels.find(*key);
+        return Value(it == labels.end() ? "" : it->second);
+      });
 }
 
 const std::set<std::string, std::less<>>& absent_fields() {
-  static const std::set<std::string, std::less<>> kFields{
-      "Addr", "Aliases", "Args", "BindOptions", "CapabilityAdd", "CapabilityDrop", "Command", "CompletedAt", "Configs",
-      "Constraints", "ContainerID", "ContainerStatus", "DNSConfig", "Dir", "DriverConfig", "DriverOpts", "EndpointSpec",
-      "Engine", "Env", "Err", "ExitCode", "ForceUpdate", "GenericResources", "Global", "GlobalJob", "Groups", "Healthcheck",
-      "Hostname", "Hosts", "Init", "Interval", "Labels", "Leader", "Limits", "LogDriver", "ManagerStatus", "MaxAttempts",
-      "MaxReplicas", "MemoryBytes", "Message", "Mounts", "NanoCPUs", "Name", "Networks", "NetworksAttachments", "NodeID",
-      "OomScoreAdj", "OpenStdin", "Options", "PID", "Pids", "Placement", "Platforms", "PortStatus", "Ports", "Preferences",
-      "PreviousSpec", "PublishedPort", "ReadOnly", "Replicas", "Replicated", "ReplicatedJob", "Reservations", "RestartPolicy",
-      "Retries", "RollbackConfig", "Runtime", "Secrets", "Slot", "Source", "StartInterval", "StartPeriod", "StartedAt",
-      "StopGracePeriod", "StopSignal", "Sysctls", "TTY", "Timeout", "TmpfsOptions", "Ulimits", "UpdateConfig", "UpdateStatus",
-      "User", "VirtualIPs", "VolumeOptions", "Window"};
+  static const std::set<std::string, std::less<>> kFields{"Addr",
+                                                          "Aliases",
+                                                          "Args",
+                                                          "BindOptions",
+                                                          "CapabilityAdd",
+                                                          "CapabilityDrop",
+                                                          "Command",
+                                                          "CompletedAt",
+                                                          "Configs",
+                                                          "Constraints",
+                                                          "ContainerID",
+                                                          "ContainerStatus",
+                                                          "DNSConfig",
+                                                          "Dir",
+                                                          "DriverConfig",
+                                                          "DriverOpts",
+                                                          "EndpointSpec",
+                                                          "Engine",
+                                                          "Env",
+                                                          "Err",
+                                                          "ExitCode",
+                                                          "ForceUpdate",
+                                                          "GenericResources",
+                                                          "Global",
+                                                          "GlobalJob",
+                                                          "Groups",
+                                                          "Healthcheck",
+                                                          "Hostname",
+                                                          "Hosts",
+                                                          "Init",
+                                                          "Interval",
+                                                          "Labels",
+                                                          "Leader",
+                                                          "Limits",
+                                                          "LogDriver",
+                                                          "ManagerStatus",
+                                                          "MaxAttempts",
+                                                          "MaxReplicas",
+                                                          "MemoryBytes",
+                                                          "Message",
+                                                          "Mounts",
+                                                          "NanoCPUs",
+                                                          "Name",
+                                                          "Networks",
+                                                          "NetworksAttachments",
+                                                          "NodeID",
+                                                          "OomScoreAdj",
+                                                          "OpenStdin",
+                                                          "Options",
+                                                          "PID",
+                                                          "Pids",
+                                                          "Placement",
+                                                          "Platforms",
+                                                          "PortStatus",
+                                                          "Ports",
+                                                          "Preferences",
+                                                          "PreviousSpec",
+                                                          "PublishedPort",
+                                                          "ReadOnly",
+                                                          "Replicas",
+                                                          "Replicated",
+                                                          "ReplicatedJob",
+                                                          "Reservations",
+                                                          "RestartPolicy",
+                                                          "Retries",
+                                                          "RollbackConfig",
+                                                          "Runtime",
+                                                          "Secrets",
+                                                          "Slot",
+                                                          "Source",
+                                                          "StartInterval",
+                                                          "StartPeriod",
+                                                          "StartedAt",
+                                                          "StopGracePeriod",
+                                                          "StopSignal",
+                                                          "Sysctls",
+                                                          "TTY",
+                                                          "Timeout",
+                                                          "TmpfsOptions",
+                                                          "Ulimits",
+                                                          "UpdateConfig",
+                                                          "UpdateStatus",
+                                                          "User",
+                                                          "VirtualIPs",
+                                                          "VolumeOptions",
+                                                          "Window"};
   return kFields;
 }
 

@@ -45,8 +45,12 @@ Result<Value> json(const List& a) {
   return Value(to_json(a[0]));
 }
 
-int to_upper(int c) { return std::toupper(c); }
-int to_lower(int c) { return std::tolower(c); }
+int to_upper(int c) {
+  return std::toupper(c);
+}
+int to_lower(int c) {
+  return std::tolower(c);
+}
 
 template <int (*Change)(int)>
 Result<Value> change_case(const List& a) {
@@ -75,7 +79,8 @@ Result<Value> join(const List& a) {
     return Value("");
   }
   if (a[0].as_list() == nullptr) {
-    return wrong(fmt::format("function 'join' takes a list and a separator, not a {}", a[0].kind_name()));
+    return wrong(
+        fmt::format("function 'join' takes a list and a separator, not a {}", a[0].kind_name()));
   }
   std::string out;
   for (const Value& item : *a[0].as_list()) {
@@ -111,8 +116,9 @@ Result<Value> pad(const List& a) {
   if (left < 0 || right < 0 || left > 1000 || right > 1000) {
     return wrong("function 'pad' takes widths from 0 to 1000");
   }
-  return Value(text.empty() ? "" : std::string(static_cast<std::size_t>(left), ' ') + text +
-                                       std::string(static_cast<std::size_t>(right), ' '));
+  return Value(text.empty() ? ""
+                            : std::string(static_cast<std::size_t>(left), ' ') + text +
+                                  std::string(static_cast<std::size_t>(right), ' '));
 }
 
 Result<Value> truncate(const List& a) {
@@ -161,7 +167,8 @@ Result<Value> len(const List& a) {
   if (a[0].is_null()) {
     return Value(0);
   }
-  return wrong(fmt::format("function 'len' takes a string, list or map, not a {}", a[0].kind_name()));
+  return wrong(
+      fmt::format("function 'len' takes a string, list or map, not a {}", a[0].kind_name()));
 }
 
 Result<Value> index(const List& a) {
@@ -173,7 +180,8 @@ Result<Value> index(const List& a) {
     if (const auto* items = at.as_list()) {
       SKEP_TRY_ASSIGN(const std::int64_t position, integer_of("index", a[i]));
       if (position < 0 || static_cast<std::size_t>(position) >= items->size()) {
-        return wrong(fmt::format("index {} is out of range: the list has {} items", position, items->size()));
+        return wrong(fmt::format("index {} is out of range: the list has {} items", position,
+                                 items->size()));
       }
       at = Value((*items)[static_cast<std::size_t>(position)]);
     } else if (at.as_map() != nullptr) {
@@ -197,7 +205,8 @@ Result<Value> slice(const List& a) {
     SKEP_TRY_ASSIGN(bounds[i - 1], integer_of("slice", a[i]));
   }
   if (bounds[0] < 0 || bounds[0] > bounds[1] || bounds[1] > *length.as_integer()) {
-    return wrong(fmt::format("slice {}:{} is out of range 0:{}", bounds[0], bounds[1], *length.as_integer()));
+    return wrong(fmt::format("slice {}:{} is out of range 0:{}", bounds[0], bounds[1],
+                             *length.as_integer()));
   }
   if (const auto* text = a[0].as_text()) {
     return Value(text->substr(static_cast<std::size_t>(bounds[0]),
@@ -229,7 +238,8 @@ Result<int> compare(const Value& a, const Value& b) {
   if (a.is_null() && b.is_null()) {
     return 0;
   }
-  if ((number(a) != nullptr || a.as_integer() != nullptr) && (number(b) != nullptr || b.as_integer() != nullptr)) {
+  if ((number(a) != nullptr || a.as_integer() != nullptr) &&
+      (number(b) != nullptr || b.as_integer() != nullptr)) {
     const double x = number(a) != nullptr ? *number(a) : static_cast<double>(*a.as_integer());
     const double y = number(b) != nullptr ? *number(b) : static_cast<double>(*b.as_integer());
     return x < y ? -1 : x > y ? 1 : 0;
@@ -266,23 +276,41 @@ Result<Value> order(const List& a) {
   return Value(Holds(result));
 }
 
-bool less(int order) { return order < 0; }
-bool less_equal(int order) { return order <= 0; }
-bool greater(int order) { return order > 0; }
-bool greater_equal(int order) { return order >= 0; }
+bool less(int order) {
+  return order < 0;
+}
+bool less_equal(int order) {
+  return order <= 0;
+}
+bool greater(int order) {
+  return order > 0;
+}
+bool greater_equal(int order) {
+  return order >= 0;
+}
 
 constexpr std::array<std::pair<std::string_view, TemplateFunction>, 21> kFunctions{{
-    {"json", json},       {"upper", change_case<to_upper>},
+    {"json", json},
+    {"upper", change_case<to_upper>},
     {"lower", change_case<to_lower>},
-    {"title", title},     {"join", join},
-    {"split", split},     {"pad", pad},
-    {"truncate", truncate}, {"print", print},
-    {"println", println}, {"printf", printf},
-    {"len", len},         {"index", index},
-    {"slice", slice},     {"not", negate},
-    {"eq", eq},           {"ne", ne},
-    {"lt", order<less>},  {"le", order<less_equal>},
-    {"gt", order<greater>}, {"ge", order<greater_equal>},
+    {"title", title},
+    {"join", join},
+    {"split", split},
+    {"pad", pad},
+    {"truncate", truncate},
+    {"print", print},
+    {"println", println},
+    {"printf", printf},
+    {"len", len},
+    {"index", index},
+    {"slice", slice},
+    {"not", negate},
+    {"eq", eq},
+    {"ne", ne},
+    {"lt", order<less>},
+    {"le", order<less_equal>},
+    {"gt", order<greater>},
+    {"ge", order<greater_equal>},
 }};
 
 }  // namespace

@@ -9,12 +9,16 @@ namespace {
 
 constexpr std::size_t kSourceMax = 64 * 1024;  // a format string is typed by a person
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
+bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+bool is_word(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
+}
 
 Error bad(std::size_t offset, std::string_view what) {
-  return Error{Code::kInvalidArgument, fmt::format("template: at character {}: {}", offset + 1, what),
-               "BAD_TEMPLATE"};
+  return Error{Code::kInvalidArgument,
+               fmt::format("template: at character {}: {}", offset + 1, what), "BAD_TEMPLATE"};
 }
 
 class Lexer {
@@ -58,7 +62,8 @@ class Lexer {
 
   // at_ stands behind "{{".
   Status lex_action(std::size_t open) {
-    if (source_.substr(at_).starts_with("-") && at_ + 1 < source_.size() && is_space(source_[at_ + 1])) {
+    if (source_.substr(at_).starts_with("-") && at_ + 1 < source_.size() &&
+        is_space(source_[at_ + 1])) {
       at_ += 2;
     }
     if (source_.substr(at_).starts_with("/*")) {
@@ -70,7 +75,8 @@ class Lexer {
       if (at_ >= source_.size()) {
         return bad(open, "this {{ is never closed with }}");
       }
-      if (source_.substr(at_).starts_with("}}") || (spaced && source_.substr(at_).starts_with("-}}"))) {
+      if (source_.substr(at_).starts_with("}}") ||
+          (spaced && source_.substr(at_).starts_with("-}}"))) {
         trim_next_ = source_[at_] == '-';
         tokens_.push_back({TokenKind::kClose, "}}", at_, spaced});
         at_ += trim_next_ ? 3 : 2;
@@ -165,7 +171,8 @@ class Lexer {
         ++end;
       }
       at_ = end;
-      tokens_.push_back({TokenKind::kNumber, std::string(source_.substr(start, end - start)), start, spaced});
+      tokens_.push_back(
+          {TokenKind::kNumber, std::string(source_.substr(start, end - start)), start, spaced});
       return ok();
     }
     if (is_word(c)) {
@@ -188,11 +195,22 @@ class Lexer {
         break;
       }
       switch (source_[at_]) {
-        case 'n': text += '\n'; break;
-        case 't': text += '\t'; break;
-        case 'r': text += '\r'; break;
-        case '"': case '\\': case '\'': text += source_[at_]; break;
-        default: return bad(at_, fmt::format("unknown escape '\\{}' in a string", source_[at_]));
+        case 'n':
+          text += '\n';
+          break;
+        case 't':
+          text += '\t';
+          break;
+        case 'r':
+          text += '\r';
+          break;
+        case '"':
+        case '\\':
+        case '\'':
+          text += source_[at_];
+          break;
+        default:
+          return bad(at_, fmt::format("unknown escape '\\{}' in a string", source_[at_]));
       }
     }
     if (at_ >= source_.size()) {
@@ -211,6 +229,8 @@ class Lexer {
 
 }  // namespace
 
-Result<std::vector<Token>> lex_template(std::string_view source) { return Lexer(source).run(); }
+Result<std::vector<Token>> lex_template(std::string_view source) {
+  return Lexer(source).run();
+}
 
 }  // namespace skep::ctl

@@ -12,7 +12,8 @@ constexpr int kDepthMax = 64;  // nested blocks and parentheses
 
 Error bad(const Token& token, std::string_view what) {
   return Error{Code::kInvalidArgument,
-               fmt::format("template: at character {}: {}", token.offset + 1, what), "BAD_TEMPLATE"};
+               fmt::format("template: at character {}: {}", token.offset + 1, what),
+               "BAD_TEMPLATE"};
 }
 
 bool is_keyword(const std::string& word) {
@@ -88,8 +89,10 @@ class Parser {
         SKEP_TRY(close());
         return Node{.kind = word.text == "break" ? Node::Kind::kBreak : Node::Kind::kContinue};
       }
-      return bad(word, fmt::format("'{}' is not supported; supported are if, else, with, range, end, "
-                                   "break, continue and pipelines", word.text));
+      return bad(word,
+                 fmt::format("'{}' is not supported; supported are if, else, with, range, end, "
+                             "break, continue and pipelines",
+                             word.text));
     }
     Node node{.kind = Node::Kind::kAction};
     SKEP_TRY_ASSIGN(node.pipeline, parse_pipeline(depth));

@@ -66,24 +66,34 @@ std::string signed_text(const Verb& verb, std::string digits) {
 std::optional<std::string> format_integer(const Verb& verb, std::int64_t number) {
   switch (verb.letter) {
     case 'd':
-    case 'v': return signed_text(verb, std::to_string(number));
-    case 'x': return fmt::format("{:x}", number);
-    case 'X': return fmt::format("{:X}", number);
+    case 'v':
+      return signed_text(verb, std::to_string(number));
+    case 'x':
+      return fmt::format("{:x}", number);
+    case 'X':
+      return fmt::format("{:X}", number);
     case 'c':
-      return number > 0 && number < 128 ? std::string(1, static_cast<char>(number)) : std::string("?");
-    default: return std::nullopt;
+      return number > 0 && number < 128 ? std::string(1, static_cast<char>(number))
+                                        : std::string("?");
+    default:
+      return std::nullopt;
   }
 }
 
 std::optional<std::string> format_number(const Verb& verb, double number) {
   switch (verb.letter) {
-    case 'f': return signed_text(verb, fmt::format("{:.{}f}", number, verb.precision < 0 ? 6 : verb.precision));
-    case 'e': return signed_text(verb, fmt::format("{:.{}e}", number, verb.precision < 0 ? 6 : verb.precision));
+    case 'f':
+      return signed_text(verb,
+                         fmt::format("{:.{}f}", number, verb.precision < 0 ? 6 : verb.precision));
+    case 'e':
+      return signed_text(verb,
+                         fmt::format("{:.{}e}", number, verb.precision < 0 ? 6 : verb.precision));
     case 'g':
     case 'v':
       return signed_text(verb, verb.precision < 0 ? fmt::format("{}", number)
                                                   : fmt::format("{:.{}g}", number, verb.precision));
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -92,11 +102,16 @@ std::optional<std::string> format_text(const Verb& verb, const std::string& text
       verb.precision < 0 ? text : text.substr(0, static_cast<std::size_t>(verb.precision));
   switch (verb.letter) {
     case 's':
-    case 'v': return cut;
-    case 'q': return to_json(Value(cut));
-    case 'x': return hex(cut, false);
-    case 'X': return hex(cut, true);
-    default: return std::nullopt;
+    case 'v':
+      return cut;
+    case 'q':
+      return to_json(Value(cut));
+    case 'x':
+      return hex(cut, false);
+    case 'X':
+      return hex(cut, true);
+    default:
+      return std::nullopt;
   }
 }
 
@@ -108,7 +123,8 @@ std::string render(const Verb& verb, const Value& value) {
     text = format_number(verb, *real);
   } else if (const auto* string = value.as_text()) {
     text = format_text(verb, *string);
-  } else if (verb.letter == 'v' || verb.letter == 's' || (verb.letter == 't' && value.as_bool() != nullptr)) {
+  } else if (verb.letter == 'v' || verb.letter == 's' ||
+             (verb.letter == 't' && value.as_bool() != nullptr)) {
     text = value.print();
   }
   if (!text) {

@@ -15,8 +15,8 @@ constexpr std::size_t kOutputMax = 16 * 1024 * 1024;
 constexpr std::size_t kStepsMax = 1'000'000;
 
 Error bad(std::size_t offset, std::string_view what, std::string reason = "BAD_TEMPLATE") {
-  return Error{Code::kInvalidArgument, fmt::format("template: at character {}: {}", offset + 1, what),
-               std::move(reason)};
+  return Error{Code::kInvalidArgument,
+               fmt::format("template: at character {}: {}", offset + 1, what), std::move(reason)};
 }
 
 class Evaluator {
@@ -31,7 +31,8 @@ class Evaluator {
     const std::size_t scope = variables_.size();
     for (const ast::Node& node : nodes) {
       if (++steps_ > kStepsMax || out_.size() > kOutputMax) {
-        return Error{Code::kResourceExhausted, "template: it produces too much (limit: 16 MiB, one million steps)"};
+        return Error{Code::kResourceExhausted,
+                     "template: it produces too much (limit: 16 MiB, one million steps)"};
       }
       SKEP_TRY_ASSIGN(const Flow flow, run_node(node, dot));
       if (flow != Flow::kNext) {
@@ -52,10 +53,15 @@ class Evaluator {
 
   Result<Flow> run_node(const ast::Node& node, const Value& dot) {
     switch (node.kind) {
-      case ast::Node::Kind::kText: out_ += node.text; return Flow::kNext;
-      case ast::Node::Kind::kBreak: return Flow::kBreak;
-      case ast::Node::Kind::kContinue: return Flow::kContinue;
-      case ast::Node::Kind::kRange: return run_range(node, dot);
+      case ast::Node::Kind::kText:
+        out_ += node.text;
+        return Flow::kNext;
+      case ast::Node::Kind::kBreak:
+        return Flow::kBreak;
+      case ast::Node::Kind::kContinue:
+        return Flow::kContinue;
+      case ast::Node::Kind::kRange:
+        return run_range(node, dot);
       case ast::Node::Kind::kAction: {
         SKEP_TRY_ASSIGN(const Value value, evaluate_and_bind(node.pipeline, dot));
         if (node.pipeline.variables.empty()) {
@@ -87,12 +93,14 @@ class Evaluator {
       for (const Value::Member& member : *map) {
         items.emplace_back(member.key, member.value);
       }
-      std::sort(items.begin(), items.end(),
-                [](const auto& a, const auto& b) { return *a.first.as_text() < *b.first.as_text(); });
+      std::sort(items.begin(), items.end(), [](const auto& a, const auto& b) {
+        return *a.first.as_text() < *b.first.as_text();
+      });
     } else if (!over.is_null()) {
-      return Error{Code::kInvalidArgument,
-                   fmt::format("template: range goes over a list or map, not a {}", over.kind_name()),
-                   "BAD_TEMPLATE"};
+      return Error{
+          Code::kInvalidArgument,
+          fmt::format("template: range goes over a list or map, not a {}", over.kind_name()),
+          "BAD_TEMPLATE"};
     }
     if (items.empty()) {
       return run(node.otherwise, dot);
@@ -128,7 +136,8 @@ class Evaluator {
       const auto it = std::find_if(variables_.rbegin(), variables_.rend(),
                                    [&](const auto& variable) { return variable.first == name; });
       if (it == variables_.rend()) {
-        return Error{Code::kInvalidArgument, fmt::format("template: variable '{}' was not declared with :=", name),
+        return Error{Code::kInvalidArgument,
+                     fmt::format("template: variable '{}' was not declared with :=", name),
                      "BAD_TEMPLATE"};
       }
       it->second = value;
@@ -172,7 +181,8 @@ class Evaluator {
     return value;
   }
 
-  Result<Value::List> evaluate_arguments(const ast::Command& words, const Value& dot, const Value* piped) {
+  Result<Value::List> evaluate_arguments(const ast::Command& words, const Value& dot,
+                                         const Value* piped) {
     Value::List arguments;
     for (std::size_t i = 1; i < words.size(); ++i) {
       SKEP_TRY_ASSIGN(Value argument, operand(words[i], dot));
@@ -187,7 +197,8 @@ class Evaluator {
   Result<Value> short_circuit(const ast::Command& words, const Value& dot, const Value* piped) {
     const bool stops_at = words.front().name == "or";
     if (words.size() < 2 && piped == nullptr) {
-      return bad(words.front().offset, fmt::format("function '{}' takes at least one argument", words.front().name));
+      return bad(words.front().offset,
+                 fmt::format("function '{}' takes at least one argument", words.front().name));
     }
     Value value;
     for (std::size_t i = 1; i < words.size(); ++i) {
@@ -205,7 +216,8 @@ class Evaluator {
       const Value* member = value.find(field);
       if (member != nullptr) {
         value = Value(*member);
-      } else if (absent_.contains(field) || (value.is_null() && !word.fields.empty() && field != word.fields.front())) {
+      } else if (absent_.contains(field) ||
+                 (value.is_null() && !word.fields.empty() && field != word.fields.front())) {
         value = Value();
       } else {
         return bad(word.offset, missing(field, value), "NO_SUCH_FIELD");
@@ -216,11 +228,16 @@ class Evaluator {
 
   Result<Value> base(const ast::Operand& word, const Value& dot) {
     switch (word.kind) {
-      case ast::Operand::Kind::kDot: return dot;
-      case ast::Operand::Kind::kLiteral: return word.literal;
-      case ast::Operand::Kind::kPipeline: return evaluate(*word.pipeline, dot);
-      case ast::Operand::Kind::kFunction: return command({word}, dot, nullptr);
-      case ast::Operand::Kind::kVariable: break;
+      case ast::Operand::Kind::kDot:
+        return dot;
+      case ast::Operand::Kind::kLiteral:
+        return word.literal;
+      case ast::Operand::Kind::kPipeline:
+        return evaluate(*word.pipeline, dot);
+      case ast::Operand::Kind::kFunction:
+        return command({word}, dot, nullptr);
+      case ast::Operand::Kind::kVariable:
+        break;
     }
     const auto it = std::find_if(variables_.rbegin(), variables_.rend(),
                                  [&](const auto& variable) { return variable.first == word.name; });
@@ -242,8 +259,9 @@ class Evaluator {
       known += (known.empty() ? "." : ", .") + member.key;
     }
     const std::string guess = did_you_mean(field, names);
-    return fmt::format("there is no field '.{}'{}", field,
-                       !guess.empty() ? guess : fmt::format("; there are {}", known.empty() ? "none" : known));
+    return fmt::format(
+        "there is no field '.{}'{}", field,
+        !guess.empty() ? guess : fmt::format("; there are {}", known.empty() ? "none" : known));
   }
 
   const std::set<std::string, std::less<>>& absent_;

@@ -29,8 +29,8 @@ class Template {
   /// Runs it over `data`. A field that does not exist is kInvalidArgument (reason NO_SUCH_FIELD)
   /// with the fields there are, unless `absent` names it: those read as nil, because they belong
   /// to the shape and were only left out. Output is at most 16 MiB, one million steps.
-  [[nodiscard]] Result<std::string> run(const Value& data,
-                                        const std::set<std::string, std::less<>>& absent = {}) const;
+  [[nodiscard]] Result<std::string> run(
+      const Value& data, const std::set<std::string, std::less<>>& absent = {}) const;
 
  private:
   std::shared_ptr<const std::vector<ast::Node>> nodes_;  // immutable, so copies may share it

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-
 #include <boost/json/serialize.hpp>
 #include <boost/json/string.hpp>
 #include <boost/json/value.hpp>
@@ -32,14 +31,30 @@ Value Value::function(Function function) {
   return value;
 }
 
-bool Value::is_null() const { return std::holds_alternative<std::monostate>(data_); }
-const bool* Value::as_bool() const { return std::get_if<bool>(&data_); }
-const std::int64_t* Value::as_integer() const { return std::get_if<std::int64_t>(&data_); }
-const double* Value::as_number() const { return std::get_if<double>(&data_); }
-const std::string* Value::as_text() const { return std::get_if<std::string>(&data_); }
-const Value::List* Value::as_list() const { return std::get_if<List>(&data_); }
-const Value::Map* Value::as_map() const { return std::get_if<Map>(&data_); }
-const Value::Function* Value::as_function() const { return std::get_if<Function>(&data_); }
+bool Value::is_null() const {
+  return std::holds_alternative<std::monostate>(data_);
+}
+const bool* Value::as_bool() const {
+  return std::get_if<bool>(&data_);
+}
+const std::int64_t* Value::as_integer() const {
+  return std::get_if<std::int64_t>(&data_);
+}
+const double* Value::as_number() const {
+  return std::get_if<double>(&data_);
+}
+const std::string* Value::as_text() const {
+  return std::get_if<std::string>(&data_);
+}
+const Value::List* Value::as_list() const {
+  return std::get_if<List>(&data_);
+}
+const Value::Map* Value::as_map() const {
+  return std::get_if<Map>(&data_);
+}
+const Value::Function* Value::as_function() const {
+  return std::get_if<Function>(&data_);
+}
 
 const Value* Value::find(std::string_view key) const {
   const Map* map = as_map();
@@ -135,8 +150,10 @@ std::string quoted(const std::string& text) {
 
 // indent < 0: everything on one line.
 void write_json(const Value& value, int indent, std::string& out) {
-  const std::string inner = indent < 0 ? "" : "\n" + std::string(static_cast<std::size_t>(indent + 4), ' ');
-  const std::string outer = indent < 0 ? "" : "\n" + std::string(static_cast<std::size_t>(indent), ' ');
+  const std::string inner =
+      indent < 0 ? "" : "\n" + std::string(static_cast<std::size_t>(indent + 4), ' ');
+  const std::string outer =
+      indent < 0 ? "" : "\n" + std::string(static_cast<std::size_t>(indent), ' ');
   const int next = indent < 0 ? -1 : indent + 4;
   if (const auto* text = value.as_text()) {
     out += quoted(*text);

@@ -31,16 +31,16 @@ class Value {
   Value(Value&&) noexcept;
   Value& operator=(Value&&) noexcept;
 
-  Value(std::string_view text);      // NOLINT(google-explicit-constructor)
-  Value(const std::string& text);    // NOLINT(google-explicit-constructor)
-  Value(const char* text);           // NOLINT(google-explicit-constructor)
-  Value(bool flag);                  // NOLINT(google-explicit-constructor)
-  Value(double number);              // NOLINT(google-explicit-constructor)
-  Value(List items);                 // NOLINT(google-explicit-constructor)
-  Value(Map members);                // NOLINT(google-explicit-constructor)
+  Value(std::string_view text);    // NOLINT(google-explicit-constructor)
+  Value(const std::string& text);  // NOLINT(google-explicit-constructor)
+  Value(const char* text);         // NOLINT(google-explicit-constructor)
+  Value(bool flag);                // NOLINT(google-explicit-constructor)
+  Value(double number);            // NOLINT(google-explicit-constructor)
+  Value(List items);               // NOLINT(google-explicit-constructor)
+  Value(Map members);              // NOLINT(google-explicit-constructor)
   template <class Number>
-    requires(std::is_integral_v<Number> && !std::is_same_v<Number, bool>)
-  Value(Number number)  // NOLINT(google-explicit-constructor)
+  requires(std::is_integral_v<Number> && !std::is_same_v<Number, bool>)
+      Value(Number number)  // NOLINT(google-explicit-constructor)
       : Value(IntegerTag{}, static_cast<std::int64_t>(number)) {}
 
   static Value object() { return Value(Map{}); }

@@ -17,7 +17,8 @@ class CliTest : public ::testing::Test {
         fake.run_all(id);
       }
     };
-    const auto done = cli.run({"service", "create", "--name", "web", "--replicas", std::to_string(replicas), "-p", "8080:80", "nginx:1"});
+    const auto done = cli.run({"service", "create", "--name", "web", "--replicas",
+                               std::to_string(replicas), "-p", "8080:80", "nginx:1"});
     ASSERT_EQ(done.exit_code, 0) << done.err;
     agent.on_poll = {};
   }
@@ -28,7 +29,8 @@ class CliTest : public ::testing::Test {
 };
 
 TEST_F(CliTest, SwarmInitTellsTheNodeAndPassesTheFlags) {
-  const auto done = cli.run({"swarm", "init", "--advertise-addr", "10.0.0.1", "--task-history-limit", "-1", "--default-addr-pool", "10.1.0.0/16",
+  const auto done = cli.run({"swarm", "init", "--advertise-addr", "10.0.0.1",
+                             "--task-history-limit", "-1", "--default-addr-pool", "10.1.0.0/16",
                              "--default-addr-pool", "10.2.0.0/16", "--availability", "drain"});
   EXPECT_EQ(done.exit_code, 0) << done.err;
   EXPECT_THAT(done.out, HasSubstr("current node (node1) is now a manager"));
@@ -61,7 +63,9 @@ TEST_F(CliTest, CreateTellsWhyATaskFailsWhileItWaits) {
   };
   const auto done = cli.run({"service", "create", "nginx:1"});
   EXPECT_EQ(done.exit_code, 0) << done.err;
-  EXPECT_THAT(done.out, HasSubstr("overall progress: 0 out of 1 tasks\n1/1: no such image: nginx:1\noverall progress: 1 out of 1 tasks\nverify: Waiting 5 seconds"));
+  EXPECT_THAT(done.out,
+              HasSubstr("overall progress: 0 out of 1 tasks\n1/1: no such image: nginx:1\noverall "
+                        "progress: 1 out of 1 tasks\nverify: Waiting 5 seconds"));
   EXPECT_THAT(done.out, HasSubstr("converged\n"));
   EXPECT_GE(cli.loop.now().time_since_epoch(), std::chrono::seconds(5));
   EXPECT_FALSE(web().name().empty()) << "an unnamed service gets a name";
@@ -74,9 +78,12 @@ TEST_F(CliTest, ServiceListPrintsDockersTable) {
             "svc100000000   web       replicated   2/2        nginx:1   *:8080->80/tcp\n");
   EXPECT_EQ(cli.run({"service", "list", "-q"}).out, "svc100000000\n");
   EXPECT_EQ(cli.run({"service", "ls", "--format", "{{.Name}}:{{.Replicas}}"}).out, "web:2/2\n");
-  EXPECT_EQ(cli.run({"service", "ls", "--format", "table {{.Name}}\\t{{.Mode}}"}).out, "NAME      MODE\nweb       replicated\n");
-  EXPECT_EQ(cli.run({"service", "ls", "--format", "json"}).out,
-            R"({"ID":"svc100000000","Image":"nginx:1","Mode":"replicated","Name":"web","Ports":"*:8080->80/tcp","Replicas":"2/2"})" "\n");
+  EXPECT_EQ(cli.run({"service", "ls", "--format", "table {{.Name}}\\t{{.Mode}}"}).out,
+            "NAME      MODE\nweb       replicated\n");
+  EXPECT_EQ(
+      cli.run({"service", "ls", "--format", "json"}).out,
+      R"({"ID":"svc100000000","Image":"nginx:1","Mode":"replicated","Name":"web","Ports":"*:8080->80/tcp","Replicas":"2/2"})"
+      "\n");
   EXPECT_EQ(cli.run({"service", "ls", "-q", "--filter", "name=db"}).out, "");
   const auto bad = cli.run({"service", "ls", "--filter", "nmae=db"});
   EXPECT_EQ(bad.exit_code, 2);
@@ -97,12 +104,17 @@ TEST_F(CliTest, ServicePsShowsHistoryErrorsAndHostPorts) {
   port.set_published_port(32768);
   port.set_mode(model::v1::PublishedPort::HOST);
   const auto done = cli.run({"service", "ps", "web"});
-  EXPECT_THAT(done.out, HasSubstr("ID             NAME        IMAGE     NODE      DESIRED STATE   CURRENT STATE"));
-  EXPECT_THAT(done.out, HasSubstr("task10000000   web.1       nginx:1   alpha     Running         Running"));
+  EXPECT_THAT(
+      done.out,
+      HasSubstr("ID             NAME        IMAGE     NODE      DESIRED STATE   CURRENT STATE"));
+  EXPECT_THAT(done.out,
+              HasSubstr("task10000000   web.1       nginx:1   alpha     Running         Running"));
   EXPECT_THAT(done.out, HasSubstr("*:32768->80/tcp"));
-  EXPECT_THAT(done.out, HasSubstr("old000000000    \\_ web.1   nginx:1   alpha     Shutdown        Failed"));
+  EXPECT_THAT(done.out,
+              HasSubstr("old000000000    \\_ web.1   nginx:1   alpha     Shutdown        Failed"));
   EXPECT_THAT(done.out, HasSubstr("\"task: non-zero exit (137): ki…\""));
-  EXPECT_THAT(cli.run({"service", "ps", "--no-trunc", "web"}).out, HasSubstr("killed from outside\""));
+  EXPECT_THAT(cli.run({"service", "ps", "--no-trunc", "web"}).out,
+              HasSubstr("killed from outside\""));
   const auto missing = cli.run({"service", "ps", "db"});
   EXPECT_EQ(missing.exit_code, 3);
   EXPECT_THAT(missing.err, HasSubstr("no such service: 'db'"));
@@ -110,11 +122,23 @@ TEST_F(CliTest, ServicePsShowsHistoryErrorsAndHostPorts) {
 
 TEST_F(CliTest, InspectWorksInDockersScripts) {
   make_web();
-  EXPECT_EQ(cli.run({"service", "inspect", "--format", "{{.Spec.Mode.Replicated.Replicas}}", "web"}).out, "2\n");
-  EXPECT_EQ(cli.run({"service", "inspect", "-f", "{{if .Spec.Mode.Global}}g{{else}}r{{end}} {{.Spec.TaskTemplate.ContainerSpec.Image}}", "web"}).out, "r nginx:1\n");
-  EXPECT_EQ(cli.run({"service", "inspect", "-f", "{{range .Endpoint.Ports}}{{.PublishedPort}}{{end}}", "web"}).out, "8080\n");
-  EXPECT_THAT(cli.run({"service", "inspect", "web"}).out, HasSubstr("\"CreatedAt\": \"2023-11-14T22:13:20.123Z\""));
-  EXPECT_THAT(cli.run({"service", "inspect", "--pretty", "web"}).out, HasSubstr("Service Mode:    Replicated\n Replicas:       2\n"));
+  EXPECT_EQ(
+      cli.run({"service", "inspect", "--format", "{{.Spec.Mode.Replicated.Replicas}}", "web"}).out,
+      "2\n");
+  EXPECT_EQ(cli.run({"service", "inspect", "-f",
+                     "{{if .Spec.Mode.Global}}g{{else}}r{{end}} "
+                     "{{.Spec.TaskTemplate.ContainerSpec.Image}}",
+                     "web"})
+                .out,
+            "r nginx:1\n");
+  EXPECT_EQ(cli.run({"service", "inspect", "-f",
+                     "{{range .Endpoint.Ports}}{{.PublishedPort}}{{end}}", "web"})
+                .out,
+            "8080\n");
+  EXPECT_THAT(cli.run({"service", "inspect", "web"}).out,
+              HasSubstr("\"CreatedAt\": \"2023-11-14T22:13:20.123Z\""));
+  EXPECT_THAT(cli.run({"service", "inspect", "--pretty", "web"}).out,
+              HasSubstr("Service Mode:    Replicated\n Replicas:       2\n"));
   const auto wrong = cli.run({"service", "inspect", "-f", "{{.Spec.Nmae}}", "web"});
   EXPECT_EQ(wrong.exit_code, 2);
   EXPECT_THAT(wrong.err, HasSubstr("did you mean 'Name'"));
@@ -128,8 +152,12 @@ TEST_F(CliTest, ScaleUpdateRollbackAndRemove) {
   agent.on_poll = [](FakeAgent& fake) { fake.run_all(fake.services.begin()->first); };
   const auto scaled = cli.run({"service", "scale", "web=5"});
   EXPECT_EQ(scaled.exit_code, 0) << scaled.err;
-  EXPECT_THAT(scaled.out, ::testing::StartsWith("web scaled to 5\noverall progress: 5 out of 5 tasks\n"));
-  EXPECT_EQ(cli.run({"service", "update", "-q", "--publish-rm", "80:80", "--publish-rm", "8080:80", "--publish-add", "88:80", "web"}).exit_code, 0);
+  EXPECT_THAT(scaled.out,
+              ::testing::StartsWith("web scaled to 5\noverall progress: 5 out of 5 tasks\n"));
+  EXPECT_EQ(cli.run({"service", "update", "-q", "--publish-rm", "80:80", "--publish-rm", "8080:80",
+                     "--publish-add", "88:80", "web"})
+                .exit_code,
+            0);
   EXPECT_EQ(web().endpoint().ports(0).published_port(), 88U);
   EXPECT_EQ(web().task().container().image(), "nginx:1");
   EXPECT_EQ(cli.run({"service", "rollback", "-q", "web"}).exit_code, 0);
@@ -151,7 +179,8 @@ TEST_F(CliTest, ServiceLogsNameTaskAndNode) {
   line.set_data("hello");
   line.set_stream(1);
   agent.log_lines = {line};
-  EXPECT_EQ(cli.run({"service", "logs", "--tail", "5", "web"}).out, "web.2.task20000000@alpha    | hello\n");
+  EXPECT_EQ(cli.run({"service", "logs", "--tail", "5", "web"}).out,
+            "web.2.task20000000@alpha    | hello\n");
   EXPECT_EQ(agent.logs_request.tail(), 5);
   EXPECT_EQ(cli.run({"service", "logs", "--raw", "web"}).out, "hello\n");
   line.set_task_id("unknown0000000000000");
@@ -165,9 +194,12 @@ TEST_F(CliTest, NodeVerbs) {
   EXPECT_EQ(cli.run({"node", "ls"}).out,
             "ID        HOSTNAME   STATUS    AVAILABILITY   MANAGER STATUS   ENGINE VERSION\n"
             "node1 *   alpha      Ready     Active         Leader           0.1.0\n");
-  EXPECT_EQ(cli.run({"node", "inspect", "-f", "{{.ManagerStatus.Addr}}", "self"}).out, "10.0.0.1:2377\n");
+  EXPECT_EQ(cli.run({"node", "inspect", "-f", "{{.ManagerStatus.Addr}}", "self"}).out,
+            "10.0.0.1:2377\n");
   EXPECT_THAT(cli.run({"node", "inspect", "--pretty", "self"}).out, HasSubstr("Leader:\t\tYes"));
-  EXPECT_EQ(cli.run({"node", "update", "--availability", "drain", "--label-add", "zone=b", "alpha"}).out, "alpha\n");
+  EXPECT_EQ(
+      cli.run({"node", "update", "--availability", "drain", "--label-add", "zone=b", "alpha"}).out,
+      "alpha\n");
   EXPECT_EQ(agent.nodes[0].spec().availability(), model::v1::AVAILABILITY_DRAIN);
   EXPECT_EQ(agent.nodes[0].spec().labels().at("zone"), "b");
   EXPECT_EQ(cli.run({"node", "update", "--label-rm", "nope", "alpha"}).exit_code, 3);
@@ -183,7 +215,8 @@ TEST_F(CliTest, ImageVerbs) {
   image.set_size_bytes(2'100'000);
   agent.images = {image};
   EXPECT_EQ(cli.run({"images"}).out,
-            "REPOSITORY     TAG       IMAGE ID       CREATED   SIZE\nreg:5000/web   1         0123456789ab   N/A       2.1MB\n");
+            "REPOSITORY     TAG       IMAGE ID       CREATED   SIZE\nreg:5000/web   1         "
+            "0123456789ab   N/A       2.1MB\n");
   EXPECT_EQ(cli.run({"image", "ls", "-q", "reg:5000/*"}).out, "0123456789ab\n");
   EXPECT_EQ(cli.run({"image", "inspect", "-f", "{{.Size}}", "reg:5000/web:1"}).out, "2100000\n");
   EXPECT_EQ(cli.run({"image", "inspect", "nope"}).exit_code, 3);
@@ -197,10 +230,12 @@ TEST_F(CliTest, ImageVerbs) {
 }
 
 TEST_F(CliTest, VolumeVerbs) {
-  EXPECT_EQ(cli.run({"volume", "create", "-o", "type=tmpfs", "--label", "a=b", "data"}).out, "data\n");
+  EXPECT_EQ(cli.run({"volume", "create", "-o", "type=tmpfs", "--label", "a=b", "data"}).out,
+            "data\n");
   EXPECT_EQ(agent.volumes["data"].options().at("type"), "tmpfs");
   EXPECT_EQ(cli.run({"volume", "ls"}).out, "DRIVER    VOLUME NAME\nlocal     data\n");
-  EXPECT_EQ(cli.run({"volume", "inspect", "-f", "{{.Name}} {{.Driver}}", "data"}).out, "data local\n");
+  EXPECT_EQ(cli.run({"volume", "inspect", "-f", "{{.Name}} {{.Driver}}", "data"}).out,
+            "data local\n");
   EXPECT_EQ(cli.run({"volume", "ls", "-q", "-f", "dangling=false"}).out, "");
   EXPECT_EQ(cli.run({"volume", "create"}).exit_code, 0);
   EXPECT_EQ(agent.volumes.size(), 2U);
@@ -229,9 +264,11 @@ TEST_F(CliTest, ContainerVerbs) {
   agent.containers.push_back(container);
   EXPECT_EQ(cli.run({"container", "ls", "-q"}).out, "0123456789ab\n");
   EXPECT_THAT(cli.run({"ps", "-a"}).out, HasSubstr("Exited (137)"));
-  EXPECT_EQ(cli.run({"container", "inspect", "-f", "{{.State.ExitCode}} {{.Name}}", "ffff"}).out, "137 /web.2.task2\n");
+  EXPECT_EQ(cli.run({"container", "inspect", "-f", "{{.State.ExitCode}} {{.Name}}", "ffff"}).out,
+            "137 /web.2.task2\n");
   EXPECT_EQ(cli.run({"container", "logs", "web.1.task1"}).out, "hello\n");
-  const auto exec = cli.run({"exec", "-e", "A=1", "-u", "root", "0123", "sh", "-c", "exit 7", "-u"});
+  const auto exec =
+      cli.run({"exec", "-e", "A=1", "-u", "root", "0123", "sh", "-c", "exit 7", "-u"});
   EXPECT_EQ(exec.exit_code, 7);
   EXPECT_EQ(exec.out, "out\n");
   EXPECT_EQ(exec.err, "err\n");
@@ -263,19 +300,26 @@ TEST_F(CliTest, PluginVerbs) {
 }
 
 TEST_F(CliTest, BusCallSpeaksJson) {
-  EXPECT_THAT(cli.run({"bus", "call", "core", "agent/1/info"}).out, HasSubstr("\"swarm_state\": \"active\""));
-  EXPECT_EQ(cli.run({"bus", "call", "volume/local", "volume/1/create", R"({"name":"v","options":{"type":"tmpfs"}})", "-c"}).exit_code, 0);
+  EXPECT_THAT(cli.run({"bus", "call", "core", "agent/1/info"}).out,
+              HasSubstr("\"swarm_state\": \"active\""));
+  EXPECT_EQ(cli.run({"bus", "call", "volume/local", "volume/1/create",
+                     R"({"name":"v","options":{"type":"tmpfs"}})", "-c"})
+                .exit_code,
+            0);
   EXPECT_EQ(agent.volumes["v"].options().at("type"), "tmpfs");
-  EXPECT_THAT(cli.run({"bus", "call", "runtime/oci", "runtime/1/pull", R"({"image":"x"})"}).out, HasSubstr(R"("status":"copying")"));
+  EXPECT_THAT(cli.run({"bus", "call", "runtime/oci", "runtime/1/pull", R"({"image":"x"})"}).out,
+              HasSubstr(R"("status":"copying")"));
   const auto wrong = cli.run({"bus", "call", "core", "agent/1/inf"});
   EXPECT_EQ(wrong.exit_code, 3);
   EXPECT_THAT(wrong.err, HasSubstr("did you mean 'agent/1/info'"));
-  EXPECT_EQ(cli.run({"bus", "call", "volume/local", "volume/1/create", R"({"nmae":"v"})"}).exit_code, 1);
+  EXPECT_EQ(
+      cli.run({"bus", "call", "volume/local", "volume/1/create", R"({"nmae":"v"})"}).exit_code, 1);
   EXPECT_THAT(cli.run({"bus", "methods", "-q"}).out, HasSubstr("control/1/list_services\n"));
 }
 
 TEST_F(CliTest, InfoAndVersion) {
-  EXPECT_THAT(cli.run({"info"}).out, HasSubstr("Swarm: active\n  NodeID: node1\n  Is Manager: true\n"));
+  EXPECT_THAT(cli.run({"info"}).out,
+              HasSubstr("Swarm: active\n  NodeID: node1\n  Is Manager: true\n"));
   EXPECT_EQ(cli.run({"info", "-f", "{{.Swarm.LocalNodeState}}"}).out, "active\n");
   EXPECT_EQ(cli.run({"version", "--format", "{{.Server.Version}}"}).out, "0.1.0\n");
 }
@@ -283,7 +327,8 @@ TEST_F(CliTest, InfoAndVersion) {
 TEST_F(CliTest, CompletionOffersVerbsFlagsAndLiveNames) {
   make_web();
   EXPECT_EQ(cli.run({"__complete", "--", "service", "in"}).out, "inspect\n");
-  EXPECT_EQ(cli.run({"__complete", "--", "service", "create", "--restart-d"}).out, "--restart-delay\n");
+  EXPECT_EQ(cli.run({"__complete", "--", "service", "create", "--restart-d"}).out,
+            "--restart-delay\n");
   EXPECT_EQ(cli.run({"__complete", "--", "service", "rm", "w"}).out, "web\n");
   EXPECT_THAT(cli.run({"completion", "bash"}).out, HasSubstr("complete -F _agentctl agentctl"));
 }
@@ -295,10 +340,12 @@ TEST_F(CliTest, WrongCommandLinesNameTheNearestWord) {
   EXPECT_EQ(cli.run({"service"}).exit_code, 2);
   EXPECT_EQ(cli.run({"service", "--help"}).exit_code, 0);
   EXPECT_EQ(cli.run({"service", "inspect"}).exit_code, 2);
-  EXPECT_EQ(cli.run({"service", "inspect", "info"}).exit_code, 3) << "a name that is also a command";
+  EXPECT_EQ(cli.run({"service", "inspect", "info"}).exit_code, 3)
+      << "a name that is also a command";
   EXPECT_EQ(cli.run({"service", "create", "--secret", "x", "img"}).exit_code, 10);
   EXPECT_EQ(cli.run({"stack", "deploy", "-c", "x", "y"}).exit_code, 10);
-  EXPECT_THAT(cli.run({"service", "create", "--help"}).out, HasSubstr("--update-failure-action string"));
+  EXPECT_THAT(cli.run({"service", "create", "--help"}).out,
+              HasSubstr("--update-failure-action string"));
 }
 
 }  // namespace

@@ -22,15 +22,19 @@ bus::v1::Principal local_user() {
 class FakeConnection final : public Connection {
  public:
   FakeConnection(testing::ManualLoop& loop, FakeAgent& agent) : loop_(loop), bus_(loop) {
-    bus_.attach("core", "realm", {"core", "runtime/oci", "volume/local"}, agent.table, local_user());
+    bus_.attach("core", "realm", {"core", "runtime/oci", "volume/local"}, agent.table,
+                local_user());
     caller_ = &bus_.attach("agentctl", "realm", {}, nothing_, local_user());
   }
   rpc::Caller& caller() override { return *caller_; }
   Loop& loop() override { return loop_; }
   void run_until(const std::function<bool()>& done) override {
-    SKEP_ASSERT(loop_.run_until(done, std::chrono::hours(1)), "the command waits for something that never comes");
+    SKEP_ASSERT(loop_.run_until(done, std::chrono::hours(1)),
+                "the command waits for something that never comes");
   }
-  std::shared_ptr<void> watch_signal(int /*number*/, std::function<void()> /*on_signal*/) override { return nullptr; }
+  std::shared_ptr<void> watch_signal(int /*number*/, std::function<void()> /*on_signal*/) override {
+    return nullptr;
+  }
 
  private:
   testing::ManualLoop& loop_;
@@ -39,7 +43,8 @@ class FakeConnection final : public Connection {
   rpc::Caller* caller_ = nullptr;
 };
 
-bool has_filter(const google::protobuf::RepeatedPtrField<control::v1::Filter>& filters, const std::string& key, const std::string& value) {
+bool has_filter(const google::protobuf::RepeatedPtrField<control::v1::Filter>& filters,
+                const std::string& key, const std::string& value) {
   bool named = false;
   for (const auto& filter : filters) {
     named |= filter.key() == key;
@@ -100,51 +105,60 @@ void FakeAgent::run_all(const std::string& service_id) {
 }
 
 void FakeAgent::serve_agent() {
-  table.on_sync<agent::v1::methods::Info>([this](const auto&) -> Result<agent::v1::InfoResponse> { return info; });
-  table.on_sync<agent::v1::methods::Init>([this](const auto& request) -> Result<agent::v1::InitResponse> {
-    SKEP_TRY(refuse);
-    init_request = request;
-    agent::v1::InitResponse answer;
-    answer.set_node_id("node1");
-    return answer;
-  });
-  table.on_sync<agent::v1::methods::Leave>([](const auto& request) -> Result<agent::v1::LeaveResponse> {
-    if (!request.force()) {
-      return Error{Code::kFailedPrecondition, "this is the last manager: leaving erases the swarm; use --force"};
-    }
-    return agent::v1::LeaveResponse();
-  });
-  table.on_sync<agent::v1::methods::ListContainers>([this](const auto& request) -> Result<agent::v1::ListContainersResponse> {
-    agent::v1::ListContainersResponse answer;
-    for (const auto& container : containers) {
-      if (request.all() || container.state() == runtime::v1::CONTAINER_STATE_RUNNING) {
-        *answer.add_containers() = container;
-      }
-    }
-    return answer;
-  });
-  table.on_sync<plugin::v1::methods::ListPlugins>([this](const auto&) -> Result<plugin::v1::ListPluginsResponse> {
-    plugin::v1::ListPluginsResponse answer;
-    answer.mutable_plugins()->Assign(plugins.begin(), plugins.end());
-    return answer;
-  });
-  table.on_sync<plugin::v1::methods::SetPluginEnabled>([this](const auto& request) -> Result<plugin::v1::SetPluginEnabledResponse> {
-    for (auto& plugin : plugins) {
-      if (plugin.id() == request.id()) {
-        plugin.set_state(request.enabled() ? "running" : "disabled");
-      }
-    }
-    return plugin::v1::SetPluginEnabledResponse();
-  });
+  table.on_sync<agent::v1::methods::Info>(
+      [this](const auto&) -> Result<agent::v1::InfoResponse> { return info; });
+  table.on_sync<agent::v1::methods::Init>(
+      [this](const auto& request) -> Result<agent::v1::InitResponse> {
+        SKEP_TRY(refuse);
+        init_request = request;
+        agent::v1::InitResponse answer;
+        answer.set_node_id("node1");
+        return answer;
+      });
+  table.on_sync<agent::v1::methods::Leave>(
+      [](const auto& request) -> Result<agent::v1::LeaveResponse> {
+        if (!request.force()) {
+          return Error{Code::kFailedPrecondition,
+                       "this is the last manager: leaving erases the swarm; use --force"};
+        }
+        return agent::v1::LeaveResponse();
+      });
+  table.on_sync<agent::v1::methods::ListContainers>(
+      [this](const auto& request) -> Result<agent::v1::ListContainersResponse> {
+        agent::v1::ListContainersResponse answer;
+        for (const auto& container : containers) {
+          if (request.all() || container.state() == runtime::v1::CONTAINER_STATE_RUNNING) {
+            *answer.add_containers() = container;
+          }
+        }
+        return answer;
+      });
+  table.on_sync<plugin::v1::methods::ListPlugins>(
+      [this](const auto&) -> Result<plugin::v1::ListPluginsResponse> {
+        plugin::v1::ListPluginsResponse answer;
+        answer.mutable_plugins()->Assign(plugins.begin(), plugins.end());
+        return answer;
+      });
+  table.on_sync<plugin::v1::methods::SetPluginEnabled>(
+      [this](const auto& request) -> Result<plugin::v1::SetPluginEnabledResponse> {
+        for (auto& plugin : plugins) {
+          if (plugin.id() == request.id()) {
+            plugin.set_state(request.enabled() ? "running" : "disabled");
+          }
+        }
+        return plugin::v1::SetPluginEnabledResponse();
+      });
 }
 
-Result<control::v1::UpdateServiceResponse> FakeAgent::update_service(const control::v1::UpdateServiceRequest& request) {
+Result<control::v1::UpdateServiceResponse> FakeAgent::update_service(
+    const control::v1::UpdateServiceRequest& request) {
   SKEP_TRY(refuse);
   auto& service = services.at(request.ref());
   if (service.meta().version() != request.version()) {
     return Error{Code::kConflict, "service was changed since it was read"};
   }
-  const model::v1::ServiceSpec wanted = request.rollback() ? service.previous_spec() : request.spec();
+  const model::v1::ServiceSpec wanted =
+      request.rollback() ? service.previous_spec() : request.spec();
   if (wanted.task().SerializeAsString() != service.spec().task().SerializeAsString()) {
     service.set_spec_version(++version);
   }
@@ -158,21 +172,22 @@ Result<control::v1::UpdateServiceResponse> FakeAgent::update_service(const contr
 }
 
 void FakeAgent::serve_services() {
-  table.on_sync<control::v1::methods::CreateService>([this](const auto& request) -> Result<control::v1::CreateServiceResponse> {
-    SKEP_TRY(refuse);
-    model::v1::Service service;
-    service.set_id("svc" + std::to_string(services.size() + 1) + "0000000000000000000000");
-    service.set_spec_version(++version);
-    service.mutable_meta()->set_version(version);
-    service.mutable_meta()->set_created_at(1'700'000'000'123'000'000);
-    *service.mutable_spec() = request.spec();
-    *service.mutable_endpoint()->mutable_spec() = request.spec().endpoint();
-    *service.mutable_endpoint()->mutable_ports() = request.spec().endpoint().ports();
-    services[service.id()] = service;
-    control::v1::CreateServiceResponse answer;
-    *answer.mutable_service() = service;
-    return answer;
-  });
+  table.on_sync<control::v1::methods::CreateService>(
+      [this](const auto& request) -> Result<control::v1::CreateServiceResponse> {
+        SKEP_TRY(refuse);
+        model::v1::Service service;
+        service.set_id("svc" + std::to_string(services.size() + 1) + "0000000000000000000000");
+        service.set_spec_version(++version);
+        service.mutable_meta()->set_version(version);
+        service.mutable_meta()->set_created_at(1'700'000'000'123'000'000);
+        *service.mutable_spec() = request.spec();
+        *service.mutable_endpoint()->mutable_spec() = request.spec().endpoint();
+        *service.mutable_endpoint()->mutable_ports() = request.spec().endpoint().ports();
+        services[service.id()] = service;
+        control::v1::CreateServiceResponse answer;
+        *answer.mutable_service() = service;
+        return answer;
+      });
   const auto find = [this](const std::string& ref) -> Result<std::string> {
     for (const auto& [id, service] : services) {
       if (service.spec().name() == ref || id.starts_with(ref)) {
@@ -181,50 +196,60 @@ void FakeAgent::serve_services() {
     }
     return Error{Code::kNotFound, "service '" + ref + "' not found"};
   };
-  table.on_sync<control::v1::methods::GetService>([this, find](const auto& request) -> Result<control::v1::GetServiceResponse> {
-    SKEP_TRY_ASSIGN(const std::string id, find(request.ref()));
-    control::v1::GetServiceResponse answer;
-    *answer.mutable_service() = services[id];
-    return answer;
-  });
-  table.on_sync<control::v1::methods::UpdateService>([this](const auto& request) { return update_service(request); });
-  table.on_sync<control::v1::methods::RemoveService>([this, find](const auto& request) -> Result<control::v1::RemoveServiceResponse> {
-    SKEP_TRY_ASSIGN(const std::string id, find(request.ref()));
-    services.erase(id);
-    return control::v1::RemoveServiceResponse();
-  });
-  table.on_sync<control::v1::methods::ListServices>([this](const auto& request) -> Result<control::v1::ListServicesResponse> {
-    control::v1::ListServicesResponse answer;
-    for (const auto& [id, service] : services) {
-      if (!has_filter(request.filters(), "name", service.spec().name())) {
-        continue;
-      }
-      *answer.add_services() = service;
-      auto& counts = (*answer.mutable_counts())[id];
-      counts.set_desired(service.spec().replicated().replicas());
-      for (const auto& task : tasks) {
-        counts.set_running(counts.running() + (task.service_id() == id && task.status().state() == model::v1::TASK_STATE_RUNNING ? 1 : 0));
-      }
-    }
-    return answer;
-  });
-  table.on_sync<control::v1::methods::ListTasks>([this](const auto& request) -> Result<control::v1::ListTasksResponse> {
-    ++polls;
-    tasks_request = request;
-    if (on_poll) {
-      on_poll(*this);
-    }
-    control::v1::ListTasksResponse answer;
-    for (const auto& task : tasks) {
-      if (has_filter(request.filters(), "service", task.service_id())) {
-        *answer.add_tasks() = task;
-      }
-    }
-    return answer;
-  });
-  table.on_sync<control::v1::methods::GetTask>([](const auto& request) -> Result<control::v1::GetTaskResponse> {
-    return Error{Code::kNotFound, "task '" + request.ref() + "' not found"};
-  });
+  table.on_sync<control::v1::methods::GetService>(
+      [this, find](const auto& request) -> Result<control::v1::GetServiceResponse> {
+        SKEP_TRY_ASSIGN(const std::string id, find(request.ref()));
+        control::v1::GetServiceResponse answer;
+        *answer.mutable_service() = services[id];
+        return answer;
+      });
+  table.on_sync<control::v1::methods::UpdateService>(
+      [this](const auto& request) { return update_service(request); });
+  table.on_sync<control::v1::methods::RemoveService>(
+      [this, find](const auto& request) -> Result<control::v1::RemoveServiceResponse> {
+        SKEP_TRY_ASSIGN(const std::string id, find(request.ref()));
+        services.erase(id);
+        return control::v1::RemoveServiceResponse();
+      });
+  table.on_sync<control::v1::methods::ListServices>(
+      [this](const auto& request) -> Result<control::v1::ListServicesResponse> {
+        control::v1::ListServicesResponse answer;
+        for (const auto& [id, service] : services) {
+          if (!has_filter(request.filters(), "name", service.spec().name())) {
+            continue;
+          }
+          *answer.add_services() = service;
+          auto& counts = (*answer.mutable_counts())[id];
+          counts.set_desired(service.spec().replicated().replicas());
+          for (const auto& task : tasks) {
+            counts.set_running(
+                counts.running() +
+                (task.service_id() == id && task.status().state() == model::v1::TASK_STATE_RUNNING
+                     ? 1
+                     : 0));
+          }
+        }
+        return answer;
+      });
+  table.on_sync<control::v1::methods::ListTasks>(
+      [this](const auto& request) -> Result<control::v1::ListTasksResponse> {
+        ++polls;
+        tasks_request = request;
+        if (on_poll) {
+          on_poll(*this);
+        }
+        control::v1::ListTasksResponse answer;
+        for (const auto& task : tasks) {
+          if (has_filter(request.filters(), "service", task.service_id())) {
+            *answer.add_tasks() = task;
+          }
+        }
+        return answer;
+      });
+  table.on_sync<control::v1::methods::GetTask>(
+      [](const auto& request) -> Result<control::v1::GetTaskResponse> {
+        return Error{Code::kNotFound, "task '" + request.ref() + "' not found"};
+      });
   table.on_stream<control::v1::methods::ServiceLogs>([this](const auto& request, auto stream) {
     logs_request = request;
     for (const auto& line : log_lines) {
@@ -235,47 +260,54 @@ void FakeAgent::serve_services() {
 }
 
 void FakeAgent::serve_nodes() {
-  table.on_sync<control::v1::methods::ListNodes>([this](const auto&) -> Result<control::v1::ListNodesResponse> {
-    control::v1::ListNodesResponse answer;
-    answer.mutable_nodes()->Assign(nodes.begin(), nodes.end());
-    answer.set_self("node1");
-    return answer;
-  });
-  table.on_sync<control::v1::methods::GetNode>([this](const auto& request) -> Result<control::v1::GetNodeResponse> {
-    if (request.ref() != "self" && request.ref() != "alpha" && request.ref() != "node1") {
-      return Error{Code::kNotFound, "node '" + request.ref() + "' not found"};
-    }
-    control::v1::GetNodeResponse answer;
-    *answer.mutable_node() = nodes.front();
-    return answer;
-  });
-  table.on_sync<control::v1::methods::UpdateNode>([this](const auto& request) -> Result<control::v1::UpdateNodeResponse> {
-    *nodes.front().mutable_spec() = request.spec();
-    return control::v1::UpdateNodeResponse();
-  });
+  table.on_sync<control::v1::methods::ListNodes>(
+      [this](const auto&) -> Result<control::v1::ListNodesResponse> {
+        control::v1::ListNodesResponse answer;
+        answer.mutable_nodes()->Assign(nodes.begin(), nodes.end());
+        answer.set_self("node1");
+        return answer;
+      });
+  table.on_sync<control::v1::methods::GetNode>(
+      [this](const auto& request) -> Result<control::v1::GetNodeResponse> {
+        if (request.ref() != "self" && request.ref() != "alpha" && request.ref() != "node1") {
+          return Error{Code::kNotFound, "node '" + request.ref() + "' not found"};
+        }
+        control::v1::GetNodeResponse answer;
+        *answer.mutable_node() = nodes.front();
+        return answer;
+      });
+  table.on_sync<control::v1::methods::UpdateNode>(
+      [this](const auto& request) -> Result<control::v1::UpdateNodeResponse> {
+        *nodes.front().mutable_spec() = request.spec();
+        return control::v1::UpdateNodeResponse();
+      });
 }
 
 void FakeAgent::serve_runtime() {
-  table.on_sync<runtime::v1::methods::ListImages>([this](const auto&) -> Result<runtime::v1::ListImagesResponse> {
-    runtime::v1::ListImagesResponse answer;
-    answer.mutable_images()->Assign(images.begin(), images.end());
-    return answer;
-  });
-  table.on_sync<runtime::v1::methods::InspectImage>([this](const auto& request) -> Result<runtime::v1::InspectImageResponse> {
-    for (const auto& image : images) {
-      if (std::find(image.tags().begin(), image.tags().end(), request.image()) != image.tags().end()) {
-        runtime::v1::InspectImageResponse answer;
-        *answer.mutable_image() = image;
+  table.on_sync<runtime::v1::methods::ListImages>(
+      [this](const auto&) -> Result<runtime::v1::ListImagesResponse> {
+        runtime::v1::ListImagesResponse answer;
+        answer.mutable_images()->Assign(images.begin(), images.end());
         return answer;
-      }
-    }
-    return Error{Code::kNotFound, "image '" + request.image() + "' is not on this node"};
-  });
-  table.on_sync<runtime::v1::methods::RemoveImage>([](const auto& request) -> Result<runtime::v1::RemoveImageResponse> {
-    runtime::v1::RemoveImageResponse answer;
-    answer.add_untagged(request.image());
-    return answer;
-  });
+      });
+  table.on_sync<runtime::v1::methods::InspectImage>(
+      [this](const auto& request) -> Result<runtime::v1::InspectImageResponse> {
+        for (const auto& image : images) {
+          if (std::find(image.tags().begin(), image.tags().end(), request.image()) !=
+              image.tags().end()) {
+            runtime::v1::InspectImageResponse answer;
+            *answer.mutable_image() = image;
+            return answer;
+          }
+        }
+        return Error{Code::kNotFound, "image '" + request.image() + "' is not on this node"};
+      });
+  table.on_sync<runtime::v1::methods::RemoveImage>(
+      [](const auto& request) -> Result<runtime::v1::RemoveImageResponse> {
+        runtime::v1::RemoveImageResponse answer;
+        answer.add_untagged(request.image());
+        return answer;
+      });
   table.on_stream<runtime::v1::methods::Pull>([this](const auto& request, auto stream) {
     pull_request = request;
     runtime::v1::PullProgress progress;
@@ -312,13 +344,14 @@ void FakeAgent::serve_runtime() {
 }
 
 void FakeAgent::serve_volumes() {
-  table.on_sync<volume::v1::methods::Create>([this](const auto& request) -> Result<volume::v1::CreateResponse> {
-    auto& volume = volumes[request.name()];
-    volume.set_name(request.name());
-    *volume.mutable_options() = request.options();
-    *volume.mutable_labels() = request.labels();
-    return volume::v1::CreateResponse();
-  });
+  table.on_sync<volume::v1::methods::Create>(
+      [this](const auto& request) -> Result<volume::v1::CreateResponse> {
+        auto& volume = volumes[request.name()];
+        volume.set_name(request.name());
+        *volume.mutable_options() = request.options();
+        *volume.mutable_labels() = request.labels();
+        return volume::v1::CreateResponse();
+      });
   table.on_sync<volume::v1::methods::List>([this](const auto&) -> Result<volume::v1::ListResponse> {
     volume::v1::ListResponse answer;
     for (const auto& [name, volume] : volumes) {
@@ -326,18 +359,20 @@ void FakeAgent::serve_volumes() {
     }
     return answer;
   });
-  table.on_sync<volume::v1::methods::Get>([this](const auto& request) -> Result<volume::v1::GetResponse> {
-    if (!volumes.contains(request.name())) {
-      return Error{Code::kNotFound, "no volume '" + request.name() + "'"};
-    }
-    volume::v1::GetResponse answer;
-    *answer.mutable_volume() = volumes[request.name()];
-    return answer;
-  });
-  table.on_sync<volume::v1::methods::Remove>([this](const auto& request) -> Result<volume::v1::RemoveResponse> {
-    volumes.erase(request.name());
-    return volume::v1::RemoveResponse();
-  });
+  table.on_sync<volume::v1::methods::Get>(
+      [this](const auto& request) -> Result<volume::v1::GetResponse> {
+        if (!volumes.contains(request.name())) {
+          return Error{Code::kNotFound, "no volume '" + request.name() + "'"};
+        }
+        volume::v1::GetResponse answer;
+        *answer.mutable_volume() = volumes[request.name()];
+        return answer;
+      });
+  table.on_sync<volume::v1::methods::Remove>(
+      [this](const auto& request) -> Result<volume::v1::RemoveResponse> {
+        volumes.erase(request.name());
+        return volume::v1::RemoveResponse();
+      });
 }
 
 Cli::Cli(FakeAgent& agent) : agent_(agent) {}

@@ -1,8 +1,8 @@
 #pragma once
 
 // A whole agent for the command line's tests: answers agent/1, control/1, plugin/1, runtime/1 and
-// volume/1 from tables in memory. Behind it lies the SDK's LocalBus on a virtual clock, so a test that
-// "waits 5 seconds" takes none.
+// volume/1 from tables in memory. Behind it lies the SDK's LocalBus on a virtual clock, so a test
+// that "waits 5 seconds" takes none.
 
 #include <functional>
 #include <map>
@@ -60,7 +60,8 @@ struct FakeAgent {
   void serve_nodes();
   void serve_runtime();
   void serve_volumes();
-  Result<control::v1::UpdateServiceResponse> update_service(const control::v1::UpdateServiceRequest& request);
+  Result<control::v1::UpdateServiceResponse> update_service(
+      const control::v1::UpdateServiceRequest& request);
 };
 
 /// One invocation of agentctl against a FakeAgent.

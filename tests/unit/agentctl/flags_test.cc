@@ -19,7 +19,8 @@ namespace {
 using ::testing::HasSubstr;
 
 /// Runs "FLAGS..." through the real parser into a spec.
-Result<model::v1::ServiceSpec> parse(FlagUse use, std::vector<std::string> words, model::v1::ServiceSpec before = {}) {
+Result<model::v1::ServiceSpec> parse(FlagUse use, std::vector<std::string> words,
+                                     model::v1::ServiceSpec before = {}) {
   std::ostringstream out;
   std::istringstream in;
   PosixClock clock;
@@ -42,9 +43,12 @@ Result<model::v1::ServiceSpec> parse(FlagUse use, std::vector<std::string> words
   words.insert(words.begin(), "verb");
   SKEP_TRY(run_command_line(root, context, std::move(words)));
   const FlagWorld world{.environment = {{"HOME", "/root"}},
-                        .read_file = [](const std::string&) -> Result<std::string> { return std::string("# c\nA=file\nB=2\n"); }};
-  return use == FlagUse::kCreate ? edits.create(arguments.at(0), {arguments.begin() + 1, arguments.end()}, world)
-                                 : edits.update(std::move(before), world);
+                        .read_file = [](const std::string&) -> Result<std::string> {
+                          return std::string("# c\nA=file\nB=2\n");
+                        }};
+  return use == FlagUse::kCreate
+             ? edits.create(arguments.at(0), {arguments.begin() + 1, arguments.end()}, world)
+             : edits.update(std::move(before), world);
 }
 
 std::string created(std::vector<std::string> words) {
@@ -53,16 +57,38 @@ std::string created(std::vector<std::string> words) {
 }
 
 TEST(ServiceFlags, MakeTheSpecDockerMakes) {
-  EXPECT_EQ(created({"--name", "web", "--replicas=3", "-p", "8080:80", "-e", "A=1", "-eHOME", "-eNOPE", "--env-file", "x", "--restart-condition",
-                     "on-failure", "--limit-memory", "64m", "--limit-cpu", ".5", "--constraint", "node.role==manager", "nginx:1", "sh", "-c", "--replicas"}),
-            R"({"Name":"web","Labels":{},"TaskTemplate":{"ContainerSpec":{"Image":"nginx:1","Args":["sh","-c","--replicas"],)"
-            R"("Env":["A=1","B=2","HOME=/root"],"StopGracePeriod":10000000000,"DNSConfig":{},"Isolation":"default"},)"
-            R"("Resources":{"Limits":{"NanoCPUs":500000000,"MemoryBytes":67108864}},)"
-            R"("RestartPolicy":{"Condition":"on-failure","Delay":5000000000,"MaxAttempts":0},"Placement":{"Constraints":["node.role==manager"]},)"
-            R"("ForceUpdate":0,"Runtime":"container"},"Mode":{"Replicated":{"Replicas":3}},)"
-            R"("UpdateConfig":{"Parallelism":1,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0,"Order":"stop-first"},)"
-            R"("RollbackConfig":{"Parallelism":1,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0,"Order":"stop-first"},)"
-            R"("EndpointSpec":{"Mode":"vip","Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":8080,"PublishMode":"ingress"}]}})");
+  EXPECT_EQ(
+      created({"--name",
+               "web",
+               "--replicas=3",
+               "-p",
+               "8080:80",
+               "-e",
+               "A=1",
+               "-eHOME",
+               "-eNOPE",
+               "--env-file",
+               "x",
+               "--restart-condition",
+               "on-failure",
+               "--limit-memory",
+               "64m",
+               "--limit-cpu",
+               ".5",
+               "--constraint",
+               "node.role==manager",
+               "nginx:1",
+               "sh",
+               "-c",
+               "--replicas"}),
+      R"({"Name":"web","Labels":{},"TaskTemplate":{"ContainerSpec":{"Image":"nginx:1","Args":["sh","-c","--replicas"],)"
+      R"("Env":["A=1","B=2","HOME=/root"],"StopGracePeriod":10000000000,"DNSConfig":{},"Isolation":"default"},)"
+      R"("Resources":{"Limits":{"NanoCPUs":500000000,"MemoryBytes":67108864}},)"
+      R"("RestartPolicy":{"Condition":"on-failure","Delay":5000000000,"MaxAttempts":0},"Placement":{"Constraints":["node.role==manager"]},)"
+      R"("ForceUpdate":0,"Runtime":"container"},"Mode":{"Replicated":{"Replicas":3}},)"
+      R"("UpdateConfig":{"Parallelism":1,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0,"Order":"stop-first"},)"
+      R"("RollbackConfig":{"Parallelism":1,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0,"Order":"stop-first"},)"
+      R"("EndpointSpec":{"Mode":"vip","Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":8080,"PublishMode":"ingress"}]}})");
 }
 
 struct Piece {
@@ -78,40 +104,81 @@ TEST_P(ServiceFlagPieces, ShowInTheSpec) {
 INSTANTIATE_TEST_SUITE_P(
     Good, ServiceFlagPieces,
     ::testing::Values(
-        Piece{{"--mode", "global"}, R"("Mode":{"Global":{}})"}, Piece{{"--replicas", "4", "--mode", "replicated-job"}, R"("MaxConcurrent":4,"TotalCompletions":4)"},
-        Piece{{"-p", "target=80,mode=host"}, R"([{"Protocol":"tcp","TargetPort":80,"PublishMode":"host"}])"},
-        Piece{{"-p", "53:53/udp"}, R"("Protocol":"udp")"}, Piece{{"-p", "8000-8001:80-81"}, R"("TargetPort":81,"PublishedPort":8001)"},
-        Piece{{"--mount", "type=bind,src=/a,dst=/b,ro"}, R"({"Type":"bind","Source":"/a","Target":"/b","ReadOnly":true})"},
-        Piece{{"--mount", "src=v,dst=/b,volume-driver=nfs,volume-opt=o=addr=1.2.3.4,volume-label=a=b"}, R"("DriverConfig":{"Name":"nfs","Options":{"o":"addr=1.2.3.4"}})"},
-        Piece{{"--mount", "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1770"}, R"("TmpfsOptions":{"SizeBytes":1048576,"Mode":1016})"},
-        Piece{{"--health-cmd", "curl x", "--health-interval", "2s"}, R"("Healthcheck":{"Test":["CMD-SHELL","curl x"],"Interval":2000000000})"},
-        Piece{{"--no-healthcheck"}, R"("Test":["NONE"])"}, Piece{{"--entrypoint", "sh -c 'a b'"}, R"("Command":["sh","-c","a b"])"},
-        Piece{{"--cap-drop", "all", "--cap-add", "net_admin"}, R"("CapabilityAdd":["CAP_NET_ADMIN"],"CapabilityDrop":["ALL"])"},
-        Piece{{"--ulimit", "nofile=10:20"}, R"("Ulimits":[{"Name":"nofile","Hard":20,"Soft":10}])"}, Piece{{"--host", "db:10.0.0.9"}, R"("Hosts":["10.0.0.9 db"])"},
-        Piece{{"--update-parallelism", "0", "--update-order", "start-first"}, R"("UpdateConfig":{"Parallelism":0,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0,"Order":"start-first"})"},
-        Piece{{"--placement-pref", "spread=node.labels.z"}, R"("SpreadDescriptor":"node.labels.z")"}, Piece{{"--generic-resource", "gpu=2"}, R"("Kind":"gpu","Value":2)"},
-        Piece{{"--restart-delay", "0s"}, R"("Delay":0)"}, Piece{{"--network", "host"}, R"("Networks":[{"Target":"host"}])"}, Piece{{"--tty=true"}, R"("TTY":true)"},
-        Piece{{"--oom-score-adj", "-5"}, R"("OomScoreAdj":-5)"}, Piece{{"--stop-grace-period", "1m"}, R"("StopGracePeriod":60000000000)"}));
+        Piece{{"--mode", "global"}, R"("Mode":{"Global":{}})"},
+        Piece{{"--replicas", "4", "--mode", "replicated-job"},
+              R"("MaxConcurrent":4,"TotalCompletions":4)"},
+        Piece{{"-p", "target=80,mode=host"},
+              R"([{"Protocol":"tcp","TargetPort":80,"PublishMode":"host"}])"},
+        Piece{{"-p", "53:53/udp"}, R"("Protocol":"udp")"},
+        Piece{{"-p", "8000-8001:80-81"}, R"("TargetPort":81,"PublishedPort":8001)"},
+        Piece{{"--mount", "type=bind,src=/a,dst=/b,ro"},
+              R"({"Type":"bind","Source":"/a","Target":"/b","ReadOnly":true})"},
+        Piece{{"--mount",
+               "src=v,dst=/b,volume-driver=nfs,volume-opt=o=addr=1.2.3.4,volume-label=a=b"},
+              R"("DriverConfig":{"Name":"nfs","Options":{"o":"addr=1.2.3.4"}})"},
+        Piece{{"--mount", "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1770"},
+              R"("TmpfsOptions":{"SizeBytes":1048576,"Mode":1016})"},
+        Piece{{"--health-cmd", "curl x", "--health-interval", "2s"},
+              R"("Healthcheck":{"Test":["CMD-SHELL","curl x"],"Interval":2000000000})"},
+        Piece{{"--no-healthcheck"}, R"("Test":["NONE"])"},
+        Piece{{"--entrypoint", "sh -c 'a b'"}, R"("Command":["sh","-c","a b"])"},
+        Piece{{"--cap-drop", "all", "--cap-add", "net_admin"},
+              R"("CapabilityAdd":["CAP_NET_ADMIN"],"CapabilityDrop":["ALL"])"},
+        Piece{{"--ulimit", "nofile=10:20"}, R"("Ulimits":[{"Name":"nofile","Hard":20,"Soft":10}])"},
+        Piece{{"--host", "db:10.0.0.9"}, R"("Hosts":["10.0.0.9 db"])"},
+        Piece{
+            {"--update-parallelism", "0", "--update-order", "start-first"},
+            R"("UpdateConfig":{"Parallelism":0,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0,"Order":"start-first"})"},
+        Piece{{"--placement-pref", "spread=node.labels.z"},
+              R"("SpreadDescriptor":"node.labels.z")"},
+        Piece{{"--generic-resource", "gpu=2"}, R"("Kind":"gpu","Value":2)"},
+        Piece{{"--restart-delay", "0s"}, R"("Delay":0)"},
+        Piece{{"--network", "host"}, R"("Networks":[{"Target":"host"}])"},
+        Piece{{"--tty=true"}, R"("TTY":true)"},
+        Piece{{"--oom-score-adj", "-5"}, R"("OomScoreAdj":-5)"},
+        Piece{{"--stop-grace-period", "1m"}, R"("StopGracePeriod":60000000000)"}));
 INSTANTIATE_TEST_SUITE_P(
     Bad, ServiceFlagPieces,
     ::testing::Values(
-        Piece{{"--replicas", "x"}, "--replicas: 'x' is not a whole number"}, Piece{{"--mode", "global", "--replicas", "2"}, "one task per node"},
-        Piece{{"--publish", "127.0.0.1:80:80"}, "every address"}, Piece{{"--publish", "70000"}, "from 1 to 65535"}, Piece{{"--publish", "published=80"}, "names no target"},
-        Piece{{"--publish", "8000-8001:80"}, "cannot go to"}, Piece{{"--publish", "target=80,mod=host"}, "did you mean 'mode'"}, Piece{{"--mount", "type=bind,dst=/x"}, "needs source=PATH"},
-        Piece{{"--mount", "type=volme,dst=/x"}, "did you mean 'volume'"}, Piece{{"--mount", "src=x"}, "names no target"}, Piece{{"--mount", "type=bind,src=/a,dst=/b,tmpfs-size=1"}, "does not go with type=bind"},
-        Piece{{"--mount", "type=bind,src=/a,dst=/b,bind-nonrecursive"}, "bind-recursive=disabled"}, Piece{{"--network", "mynet"}, "not there yet"}, Piece{{"--secret", "s"}, "--secret is not there yet"},
-        Piece{{"--limit-memory", "lots"}, "--limit-memory"}, Piece{{"--restart-condition", "always"}, "use none, on-failure or any"}, Piece{{"--no-healthcheck", "--health-cmd", "x"}, "conflicts"},
-        Piece{{"--ulimit", "nofile=20:10"}, "above the hard limit"}, Piece{{"--update-max-failure-ratio", "2"}, "between 0 and 1"}, Piece{{"--replcas", "2"}, "did you mean '--replicas'"},
-        Piece{{"--placement-pref", "binpack=x"}, "spread="}, Piece{{"--generic-resource", "gpu=a"}, "KIND=NUMBER"}, Piece{{"--env", "=x"}, "not KEY=VALUE"}));
+        Piece{{"--replicas", "x"}, "--replicas: 'x' is not a whole number"},
+        Piece{{"--mode", "global", "--replicas", "2"}, "one task per node"},
+        Piece{{"--publish", "127.0.0.1:80:80"}, "every address"},
+        Piece{{"--publish", "70000"}, "from 1 to 65535"},
+        Piece{{"--publish", "published=80"}, "names no target"},
+        Piece{{"--publish", "8000-8001:80"}, "cannot go to"},
+        Piece{{"--publish", "target=80,mod=host"}, "did you mean 'mode'"},
+        Piece{{"--mount", "type=bind,dst=/x"}, "needs source=PATH"},
+        Piece{{"--mount", "type=volme,dst=/x"}, "did you mean 'volume'"},
+        Piece{{"--mount", "src=x"}, "names no target"},
+        Piece{{"--mount", "type=bind,src=/a,dst=/b,tmpfs-size=1"}, "does not go with type=bind"},
+        Piece{{"--mount", "type=bind,src=/a,dst=/b,bind-nonrecursive"}, "bind-recursive=disabled"},
+        Piece{{"--network", "mynet"}, "not there yet"},
+        Piece{{"--secret", "s"}, "--secret is not there yet"},
+        Piece{{"--limit-memory", "lots"}, "--limit-memory"},
+        Piece{{"--restart-condition", "always"}, "use none, on-failure or any"},
+        Piece{{"--no-healthcheck", "--health-cmd", "x"}, "conflicts"},
+        Piece{{"--ulimit", "nofile=20:10"}, "above the hard limit"},
+        Piece{{"--update-max-failure-ratio", "2"}, "between 0 and 1"},
+        Piece{{"--replcas", "2"}, "did you mean '--replicas'"},
+        Piece{{"--placement-pref", "binpack=x"}, "spread="},
+        Piece{{"--generic-resource", "gpu=a"}, "KIND=NUMBER"},
+        Piece{{"--env", "=x"}, "not KEY=VALUE"}));
 
 TEST(ServiceFlags, UpdateChangesOnlyWhatIsNamed) {
-  auto before = parse(FlagUse::kCreate, {"--name", "web", "-p", "80:80", "-e", "A=1", "-e", "B=2", "-l", "x=1", "--mount", "src=v,dst=/v", "img:1"});
+  auto before = parse(FlagUse::kCreate, {"--name", "web", "-p", "80:80", "-e", "A=1", "-e", "B=2",
+                                         "-l", "x=1", "--mount", "src=v,dst=/v", "img:1"});
   ASSERT_TRUE(before);
-  auto after = parse(FlagUse::kUpdate, {"--publish-add", "88:80", "--publish-rm", "80:80", "--env-rm", "A", "--env-add", "B=3", "--env-add", "C=4", "--label-rm", "x",
-                                        "--label-add", "y=2", "--mount-rm", "/v", "--force", "--image", "img:2"}, *before);
+  auto after = parse(FlagUse::kUpdate,
+                     {"--publish-add", "88:80", "--publish-rm", "80:80", "--env-rm", "A",
+                      "--env-add", "B=3", "--env-add", "C=4", "--label-rm", "x", "--label-add",
+                      "y=2", "--mount-rm", "/v", "--force", "--image", "img:2"},
+                     *before);
   ASSERT_TRUE(after) << after.error().message;
   const std::string json = to_json(service_spec_shape(*after));
-  EXPECT_THAT(json, HasSubstr(R"("Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":88,"PublishMode":"ingress"}])"));
+  EXPECT_THAT(
+      json,
+      HasSubstr(
+          R"("Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":88,"PublishMode":"ingress"}])"));
   EXPECT_THAT(json, HasSubstr(R"("Env":["B=3","C=4"])"));
   EXPECT_THAT(json, HasSubstr(R"("Labels":{"y":"2"})"));
   EXPECT_THAT(json, HasSubstr(R"("ForceUpdate":1)"));
@@ -141,13 +208,15 @@ TEST(Text, SpeaksAsDockerDoes) {
 }
 
 TEST(Auth, ReadsAndChangesDockersFile) {
-  const std::string file = R"({"auths":{"reg:5000":{"auth":")" + encode_base64("me:p:w") + R"("},"https://index.docker.io/v1/":{"auth":")" +
+  const std::string file = R"({"auths":{"reg:5000":{"auth":")" + encode_base64("me:p:w") +
+                           R"("},"https://index.docker.io/v1/":{"auth":")" +
                            encode_base64("hub:x") + R"("}},"credsStore":""})";
   EXPECT_EQ(find_credentials(file, "reg:5000")->password, "p:w");
   EXPECT_EQ(find_credentials(file, "docker.io")->user, "hub");
   EXPECT_EQ(find_credentials(file, "other").error().code, Code::kNotFound);
   EXPECT_EQ(find_credentials("{", "other").error().code, Code::kDataLoss);
-  EXPECT_EQ(find_credentials(*remove_credentials(file, "reg:5000"), "reg:5000").error().code, Code::kNotFound);
+  EXPECT_EQ(find_credentials(*remove_credentials(file, "reg:5000"), "reg:5000").error().code,
+            Code::kNotFound);
   EXPECT_EQ(registry_key("busybox"), "docker.io");
   EXPECT_EQ(registry_key("me/app:1"), "docker.io");
   EXPECT_EQ(registry_key("reg:5000/app"), "reg:5000");
@@ -155,7 +224,8 @@ TEST(Auth, ReadsAndChangesDockersFile) {
   EXPECT_EQ(*decode_base64(encode_base64("any carnal pleas")), "any carnal pleas");
 }
 
-model::v1::Task task(std::uint64_t slot, model::v1::TaskState state, std::uint64_t spec_version = 1, const std::string& error = "") {
+model::v1::Task task(std::uint64_t slot, model::v1::TaskState state, std::uint64_t spec_version = 1,
+                     const std::string& error = "") {
   model::v1::Task one;
   one.set_id("t" + std::to_string(slot));
   one.set_slot(slot);
@@ -175,12 +245,19 @@ TEST(Progress, EndsWhenAllRunAndStaySoForTheMonitorPeriod) {
   ServiceProgress progress(false);
   ProgressPrinter printer(false, 80);
   const TimePoint start{};
-  EXPECT_EQ(printer.show(progress.update(service, {}, start)), "overall progress: 0 out of 2 tasks\n");
-  auto view = progress.update(service, {task(1, model::v1::TASK_STATE_RUNNING), task(2, model::v1::TASK_STATE_PENDING, 1, "no suitable node")}, start);
+  EXPECT_EQ(printer.show(progress.update(service, {}, start)),
+            "overall progress: 0 out of 2 tasks\n");
+  auto view = progress.update(service,
+                              {task(1, model::v1::TASK_STATE_RUNNING),
+                               task(2, model::v1::TASK_STATE_PENDING, 1, "no suitable node")},
+                              start);
   EXPECT_EQ(printer.show(view), "overall progress: 1 out of 2 tasks\n2/2: no suitable node\n");
-  const std::vector<model::v1::Task> running{task(1, model::v1::TASK_STATE_RUNNING), task(2, model::v1::TASK_STATE_RUNNING)};
+  const std::vector<model::v1::Task> running{task(1, model::v1::TASK_STATE_RUNNING),
+                                             task(2, model::v1::TASK_STATE_RUNNING)};
   view = progress.update(service, running, start + 1s);
-  EXPECT_EQ(printer.show(view), "overall progress: 2 out of 2 tasks\nverify: Waiting 5 seconds to verify that tasks are stable...\n");
+  EXPECT_EQ(printer.show(view),
+            "overall progress: 2 out of 2 tasks\nverify: Waiting 5 seconds to verify that tasks "
+            "are stable...\n");
   EXPECT_EQ(printer.show(progress.update(service, running, start + 3s)), "");
   // A failure starts the window again.
   view = progress.update(service, {task(1, model::v1::TASK_STATE_RUNNING)}, start + 4s);
@@ -199,13 +276,19 @@ TEST(Progress, OldTasksDoNotCountAndAPauseIsAnError) {
   service.mutable_spec()->set_name("web");
   service.mutable_spec()->mutable_replicated()->set_replicas(1);
   ServiceProgress progress(false);
+  model::v1::Task same = task(1, model::v1::TASK_STATE_RUNNING, 1);
+  EXPECT_EQ(ServiceProgress(false).update(service, {same}, TimePoint{}).overall,
+            "overall progress: 1 out of 1 tasks")
+      << "a rollback leaves alone what already runs the wanted specification";
+  service.mutable_spec()->mutable_task()->mutable_container()->set_image("web:2");
   auto view = progress.update(service, {task(1, model::v1::TASK_STATE_RUNNING, 1)}, TimePoint{});
   EXPECT_EQ(view.overall, "overall progress: 0 out of 1 tasks");
   service.mutable_update_status()->set_state(model::v1::UpdateStatus::PAUSED);
   service.mutable_update_status()->set_message("update paused due to failure of task t1");
   view = progress.update(service, {}, TimePoint{});
   ASSERT_TRUE(view.outcome);
-  EXPECT_THAT(view.outcome->error().message, HasSubstr("service update paused: update paused due to failure"));
+  EXPECT_THAT(view.outcome->error().message,
+              HasSubstr("service update paused: update paused due to failure"));
 }
 
 TEST(Progress, DrawsBarsInPlaceOnATerminal) {
@@ -214,7 +297,8 @@ TEST(Progress, DrawsBarsInPlaceOnATerminal) {
   service.mutable_spec()->mutable_replicated()->set_replicas(1);
   ServiceProgress progress(false);
   ProgressPrinter printer(true, 100);
-  const auto view = progress.update(service, {task(1, model::v1::TASK_STATE_PREPARING)}, TimePoint{});
+  const auto view =
+      progress.update(service, {task(1, model::v1::TASK_STATE_PREPARING)}, TimePoint{});
   const std::string first = printer.show(view);
   EXPECT_THAT(first, HasSubstr("1/1: preparing [=========="));
   EXPECT_THAT(printer.show(view), ::testing::StartsWith("\x1b[2A"));
