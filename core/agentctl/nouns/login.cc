@@ -99,6 +99,12 @@ Result<Credentials> ask(Context& context, const LoginOptions& options) {
   return credentials;
 }
 
+// Like Docker and the runtime: a registry on loopback needs no certificate, unless certs.d names one.
+bool on_loopback(const std::string& registry) {
+  const std::string host = registry.substr(0, registry.rfind(':'));
+  return host == "localhost" || host.starts_with("127.");
+}
+
 // skopeo asks the registry with the credentials and writes the auth file only when they are right.
 // The password goes through its stdin, never through argv.
 Status verify_and_store(Context& context, const std::string& registry,
@@ -106,12 +112,13 @@ Status verify_and_store(Context& context, const std::string& registry,
   ProcessSpec spec;
   spec.argv = {"skopeo",     "login",          "--authfile",      path,
                "--username", credentials.user, "--password-stdin"};
-  if (plain_http) {
+  const std::string certs = certs_directory(context.root) + "/" + registry;
+  const bool own_authority = context.disk.exists(certs);
+  if (plain_http || (on_loopback(registry) && !own_authority)) {
     spec.argv.emplace_back("--tls-verify=false");
   }
   // A registry with its own CA works as it does for the runtime.
-  if (const std::string certs = certs_directory(context.root) + "/" + registry;
-      context.disk.exists(certs)) {
+  if (own_authority) {
     spec.argv.insert(spec.argv.end(), {"--cert-dir", certs});
   }
   spec.argv.push_back(registry);
