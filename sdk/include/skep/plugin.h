@@ -3,7 +3,7 @@
 // SKEP_PLUGIN turns a driver class into a plugin. Write it once, in the .cc of the shared object:
 //
 //   class MyVolumes final : public skep::VolumeDriver { ... };
-//   SKEP_PLUGIN(MyVolumes, "my-volumes", "1.0.0")
+//   SKEP_PLUGIN(MyVolumes, "my-volumes", "1.0.0");
 //
 // The class needs a default constructor and derives from one or more kind classes (volume.h,
 // network.h, runtime.h, consensus.h, discovery.h). The glue gives it an Env of the real machine,
