@@ -1,5 +1,6 @@
 #include "core/agentd/daemon.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
@@ -14,6 +15,7 @@ namespace skep::agentd {
 namespace {
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 constexpr Duration kStopLimit = 10s;
+constexpr Duration kTrimAfter = 5s;
 }  // namespace
 
 Daemon::Daemon(Paths paths, Config config, std::string program_dir)
@@ -92,6 +94,8 @@ Status Daemon::start() {
   SKEP_INFO("agentd is ready", {"root", paths_.root}, {"version", kVersion}, {"pid", ::getpid()},
             {"swarm", swarm_->state()});
   ::sd_notify(0, "READY=1");
+  // Reading the plugins' files and replaying the log needed memory that is not needed again.
+  loop_.run_after(kTrimAfter, [] { ::malloc_trim(0); });
   return ok();
 }
 
