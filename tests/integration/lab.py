@@ -170,6 +170,7 @@ class SkepTest(unittest.TestCase):
                 except AssertionError:
                     pass
             agent.ctl("swarm", "leave", "--force", check=False, timeout=90)
+            self.check_kernel(agent, failed)
             agent.stop()
         for process in self.processes:
             if process.poll() is None:
@@ -179,6 +180,17 @@ class SkepTest(unittest.TestCase):
         self.sweep()
         if not failed:
             self.assertEqual(left, [], "left behind")
+
+    def check_kernel(self, agent, failed):
+        """After a leave no interface bears the agent's tag."""
+        try:
+            with open(f"{agent.root}/var/lib/skep/installation.id", encoding="utf-8") as file:
+                tag = file.read().strip()
+        except OSError:
+            return
+        left = [line for line in run("ip", "-o", "link").stdout.splitlines() if tag in line]
+        if left and not failed:
+            raise AssertionError(f"interfaces left behind: {left}")
 
     def _outcome_failed(self):
         outcome = getattr(self, "_outcome", None)

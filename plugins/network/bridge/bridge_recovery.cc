@@ -1,4 +1,6 @@
 // Records on disk, and putting kernel and records right after a restart.
+#include <algorithm>
+
 #include "plugins/lib/hash.h"
 #include "plugins/network/bridge/bridge_driver.h"
 #include "skep/log.h"
@@ -74,6 +76,21 @@ Status BridgeDriver::recover(const network::v1::RecoverRequest& request) {
   for (const Key& key : stale) {
     SKEP_TRY(kernel_.delete_link(host_interface(key)));
     SKEP_TRY(forget_endpoint(key));
+  }
+  // Networks nobody uses go with their bridge; the next task that needs one makes it again.
+  const std::set<std::string> used_networks(request.network_ids().begin(), request.network_ids().end());
+  std::vector<std::string> unused;
+  for (const auto& [id, network] : networks_) {
+    const bool has_endpoint = std::any_of(endpoints_.begin(), endpoints_.end(),
+                                          [&](const auto& entry) { return entry.first.first == id; });
+    if (!has_endpoint && !used_networks.contains(id)) {
+      unused.push_back(id);
+    }
+  }
+  for (const std::string& id : unused) {
+    network::v1::DeleteNetworkRequest gone;
+    gone.set_network_id(id);
+    SKEP_TRY(delete_network(gone));
   }
   // What bears our tag and has no record any more: left by a crash between kernel and disk.
   std::set<std::string> known;
