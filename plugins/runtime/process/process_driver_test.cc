@@ -29,7 +29,7 @@ class ROOT_Process : public ::testing::Test {
  protected:
   void SetUp() override {
     if (const std::string missing = oci::testing::missing_for_containers(); !missing.empty()) {
-      GTEST_SKIP() << missing;
+      FAIL() << missing;
     }
     const auto started = lab.start();
     ASSERT_TRUE(started) << started.error().message;

@@ -35,7 +35,7 @@ class ROOT_PosixSandbox : public ::testing::Test {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) {
-      GTEST_SKIP() << "needs root";
+      FAIL() << "needs root";
     }
     std::string pattern = (fs::temp_directory_path() / "skep-sandbox-XXXXXX").string();
     root_ = ::mkdtemp(pattern.data());

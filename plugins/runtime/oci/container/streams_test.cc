@@ -20,7 +20,7 @@ class ROOT_Streams : public ::testing::Test {
  protected:
   void SetUp() override {
     if (const std::string missing = testing::missing_for_containers(); !missing.empty()) {
-      GTEST_SKIP() << missing;
+      FAIL() << missing;
     }
     ASSERT_TRUE(lab.start());
   }
