@@ -23,9 +23,9 @@ LAYERS = {
     "core/store": {"core/base", "core/model", "core/bus"},
     "core/pluginhost": {"core/base", "core/model", "core/bus"},
     "core/link": {"core/base", "core/model", "core/bus"},
-    "core/control": {"core/base", "core/model", "core/bus", "core/store"},
+    "core/control": {"core/base", "core/model", "core/bus", "core/store", "core/link"},
     "core/node": {"core/base", "core/model", "core/bus"},
-    "core/agentd": {"core/base", "core/model", "core/bus", "core/store", "core/pluginhost", "core/control", "core/node"},
+    "core/agentd": {"core/base", "core/model", "core/bus", "core/store", "core/link", "core/pluginhost", "core/control", "core/node"},
     "core/agentctl": {"core/base", "core/model", "core/bus"},
 }
 
