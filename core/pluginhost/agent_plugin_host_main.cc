@@ -29,8 +29,9 @@ constexpr Duration kOrphanLimit = 2min;  // without an agent; long enough for it
 int usage() {
   std::fprintf(stderr,
                "agent-plugin-host runs one plugin for agentd, which starts it.\n"
-               "To check a plugin: agentctl plugin verify FILE.so, or\n"
-               "  agent-plugin-host --verify FILE.so [--image ARCHIVE]\n");
+               "To check a plugin: agentctl plugin verify FILE.so|PROGRAM ..., or\n"
+               "  agent-plugin-host --verify FILE.so [--kind KIND/1]... [--image ARCHIVE]\n"
+               "  agent-plugin-host [--kind KIND/1]... [--image ARCHIVE] --verify-program PROGRAM [ARG...]\n");
   return kExitUsage;
 }
 
@@ -120,15 +121,43 @@ std::string own_path() {
   return {path, size > 0 ? static_cast<std::size_t>(size) : 0};
 }
 
+// Before any thread exists, so that they all inherit it.
+void block_ends() {
+  sigset_t ends;
+  ::sigemptyset(&ends);
+  ::sigaddset(&ends, SIGTERM);
+  ::sigaddset(&ends, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &ends, nullptr);
+}
+
 /// Exit code 0: conforms; 1: does not; 3: could not be tried.
-int run_verify(int argc, char** argv) {
-  VerifyOptions options{.plugin = argv[2], .host_program = own_path(), .image = {}};
-  if (argc == 5 && std::strcmp(argv[3], "--image") == 0) {
-    options.image = argv[4];
-  } else if (argc != 3) {
+int run_verify(const std::vector<std::string>& words) {
+  VerifyOptions options{.host_program = own_path(), .kinds = {}, .image = {}};
+  std::string file;
+  std::vector<std::string> program;
+  for (std::size_t i = 0; i < words.size(); i += 2) {
+    if (i + 1 == words.size()) {
+      return usage();
+    }
+    if (words[i] == "--verify-program") {
+      program.assign(words.begin() + static_cast<std::ptrdiff_t>(i) + 1, words.end());
+      break;
+    }
+    if (words[i] == "--verify") {
+      file = words[i + 1];
+    } else if (words[i] == "--kind") {
+      options.kinds.push_back(words[i + 1]);
+    } else if (words[i] == "--image") {
+      options.image = words[i + 1];
+    } else {
+      return usage();
+    }
+  }
+  if (file.empty() == program.empty()) {
     return usage();
   }
-  auto conforms = verify(options);
+  block_ends();
+  auto conforms = file.empty() ? verify_program(program, options) : verify_file(file, options);
   if (!conforms) {
     std::fprintf(stderr, "Error: %s\n", conforms.error().message.c_str());
     return kExitStartFailed;
@@ -137,20 +166,15 @@ int run_verify(int argc, char** argv) {
 }
 
 int main_checked(int argc, char** argv) {
-  if (argc >= 3 && std::strcmp(argv[1], "--verify") == 0) {
-    return run_verify(argc, argv);
+  if (argc >= 2 && std::strcmp(argv[1], "--boot-fd") != 0) {
+    return run_verify({argv + 1, argv + argc});
   }
   int fd = -1;
   if (argc != 3 || std::strcmp(argv[1], "--boot-fd") != 0 ||
       std::from_chars(argv[2], argv[2] + std::strlen(argv[2]), fd).ec != std::errc{}) {
     return usage();
   }
-  // Before any thread exists, so that they all inherit it.
-  sigset_t ends;
-  ::sigemptyset(&ends);
-  ::sigaddset(&ends, SIGTERM);
-  ::sigaddset(&ends, SIGINT);
-  ::pthread_sigmask(SIG_BLOCK, &ends, nullptr);
+  block_ends();
   auto boot = read_boot(fd);
   if (!boot) {
     write_log(LogLevel::kError, boot.error().message);

@@ -36,12 +36,13 @@ class Authors(SkepTest):
     def test_a_driver_in_python_serves_a_volume_and_comes_back_after_an_agent_restart(self):
         agent = self.swarm()
         self.web_image(agent)
-        protos = f"{self.directory}/protos"
-        os.makedirs(protos)
-        names = [f"skep/{n}" for n in os.listdir(f"{REPO}/sdk/proto/skep")]
-        run("protoc", "-I", f"{REPO}/sdk/proto", f"--python_out={protos}", *names)
-        self.background("/usr/bin/python3", f"{REPO}/sdk/examples/python_volume.py",
-                        f"{agent.root}/run/skep/bus.sock", protos)
+        prefix = f"{self.directory}/sdk"
+        run("cmake", "--install", BUILD, "--component", "sdk", "--prefix", prefix)
+        driver = f"{prefix}/share/skep/examples/python_volume.py"
+        modules = {"PYTHONPATH": f"{prefix}/share/skep/python"}
+        done = agent.ctl("plugin", "verify", "--kind", "volume/1", "--", "/usr/bin/python3", driver, timeout=120, env=modules)
+        self.assertIn(" 0 failed", done.stdout)
+        self.background("/usr/bin/python3", driver, env=dict(os.environ, SKEP_ROOT=agent.root, **modules))
         runs = lambda: any("pydir" in line and "running" in line for line in agent.out("plugin", "ls").splitlines())
         eventually("the driver is listed", runs)
         self.serve_to_a_container(agent, "pydir")

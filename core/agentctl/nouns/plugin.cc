@@ -156,14 +156,46 @@ std::string plugin_host_program(Context& context) {
   return !beside.empty() && context.disk.exists(beside) ? beside : "agent-plugin-host";
 }
 
-// Works without an agent: the file is loaded in a process of its own, never in ours.
-Result<int> verify(Context& context, const std::vector<std::string>& arguments) {
+struct VerifyOptions {
+  std::vector<std::string> kinds;
+  std::string image;
+};
+
+// What agent-plugin-host is asked: "FILE.so" is a plugin file, anything else a program that connects by itself.
+Result<std::vector<std::string>> verify_words(Context& context, const VerifyOptions& options,
+                                              const std::vector<std::string>& arguments) {
+  std::vector<std::string> words;
+  for (const std::string& kind : options.kinds) {
+    words.insert(words.end(), {"--kind", kind});
+  }
+  if (!options.image.empty()) {
+    words.insert(words.end(), {"--image", options.image});
+  }
+  if (!arguments.front().ends_with(".so")) {
+    words.emplace_back("--verify-program");
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    return words;
+  }
+  if (arguments.size() > 1) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("'{}' after a plugin file: flags stand before it, and only a program has arguments",
+                             arguments[1]),
+                 std::string(kUsageReason)};
+  }
   const std::string path = absolute_path(arguments.front());
   if (!context.disk.exists(path)) {
     return Error{Code::kNotFound, fmt::format("there is no file '{}'", path)};
   }
+  words.insert(words.end(), {"--verify", path});
+  return words;
+}
+
+// Works without an agent: the plugin runs in a process of its own, never in ours.
+Result<int> verify(Context& context, const VerifyOptions& options, const std::vector<std::string>& arguments) {
+  SKEP_TRY_ASSIGN(const std::vector<std::string> words, verify_words(context, options, arguments));
   ProcessSpec spec;
-  spec.argv = {plugin_host_program(context), "--verify", path};
+  spec.argv = {plugin_host_program(context)};
+  spec.argv.insert(spec.argv.end(), words.begin(), words.end());
   for (const auto& [name, value] : context.environment) {
     spec.environment.push_back(fmt::format("{}={}", name, value));
   }
@@ -196,9 +228,16 @@ void add_plugin_commands(Command& root) {
       .run([format](Context& context, const auto& references) {
         return inspect(context, *format, references);
       });
-  plugin.add("verify", "Check that a plugin file keeps the rules of its kind")
-      .arguments("FILE.so", 1, 1)
-      .run([](Context& context, const auto& arguments) { return verify(context, arguments); });
+  auto verify_options = std::make_shared<VerifyOptions>();
+  plugin.add("verify", "Check that a plugin keeps the rules of its kinds")
+      .arguments("[OPTIONS] FILE.so | PROGRAM [ARG...]", 1)
+      .stop_at_first_argument()
+      .list("--kind", verify_options->kinds, "It must serve this kind, as \"volume/1\"")
+      .text("--image", verify_options->image, "string",
+            "What a runtime with images pulls and runs: a reference or docker-archive:FILE with /bin/sh")
+      .run([verify_options](Context& context, const auto& arguments) {
+        return verify(context, *verify_options, arguments);
+      });
   plugin.add("enable", "Start a disabled plugin")
       .arguments("PLUGIN", 1, 1)
       .completes("plugin")

@@ -18,6 +18,8 @@ class Probe {
  public:
   virtual ~Probe() = default;
   virtual Result<rpc::Body> call(std::string_view method, const rpc::Body& body) = 0;
+  /// Opens a stream and waits for its end; every chunk that came.
+  virtual Result<std::vector<rpc::Body>> stream(std::string_view method, const rpc::Body& first) = 0;
   /// Ends the driver's process or thread with no warning and brings it back; kUnimplemented where that
   /// cannot be done (in-process).
   virtual Status crash() = 0;
