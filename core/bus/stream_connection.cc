@@ -14,20 +14,32 @@ constexpr std::size_t kReadSize = std::size_t{64} << 10;
 constexpr std::chrono::seconds kLinger{1};
 }  // namespace
 
-std::shared_ptr<StreamConnection> StreamConnection::start(Loop& loop, Fd fd, Handlers handlers) {
+std::shared_ptr<StreamConnection> StreamConnection::start(Loop& loop, Fd fd, Handlers handlers,
+                                                          std::unique_ptr<StreamFilter> filter) {
   std::shared_ptr<StreamConnection> connection(
-      new StreamConnection(loop, std::move(fd), std::move(handlers)));
+      new StreamConnection(loop, std::move(fd), std::move(handlers), std::move(filter)));
   connection->read_watch_ =
       loop.watch_readable(connection->fd_.get(), [weak = connection->weak_from_this()] {
         if (const auto self = weak.lock()) {
           self->on_readable();
         }
       });
+  if (connection->filter_) {
+    std::string greeting;
+    if (auto status = connection->filter_->seal({}, greeting); !status) {
+      connection->fail(status.error().message);
+    }
+    connection->queue(std::move(greeting));
+  }
   return connection;
 }
 
-StreamConnection::StreamConnection(Loop& loop, Fd fd, Handlers handlers)
-    : loop_(loop), fd_(std::move(fd)), handlers_(std::move(handlers)) {}
+StreamConnection::StreamConnection(Loop& loop, Fd fd, Handlers handlers,
+                                   std::unique_ptr<StreamFilter> filter)
+    : loop_(loop),
+      fd_(std::move(fd)),
+      handlers_(std::move(handlers)),
+      filter_(std::move(filter)) {}
 
 StreamConnection::~StreamConnection() {
   release();
@@ -69,8 +81,17 @@ void StreamConnection::on_readable() {
   if (closing_) {
     return;
   }
+  std::string_view bytes(buffer.data(), static_cast<std::size_t>(count));
+  std::string plain;
+  auto status = ok();
+  if (filter_) {
+    status = unfilter(bytes, plain);
+    bytes = plain;
+  }
   std::vector<FrameParser::Frame> frames;
-  const auto status = parser_.feed({buffer.data(), static_cast<std::size_t>(count)}, frames);
+  if (auto parsed = parser_.feed(bytes, frames); status) {
+    status = std::move(parsed);
+  }
   for (auto& frame : frames) {
     if (!fd_.valid() || closing_) {
       return;  // a handler ended it
@@ -81,6 +102,27 @@ void StreamConnection::on_readable() {
   }
   if (!status) {
     fail(status.error().message);
+  }
+}
+
+Status StreamConnection::unfilter(std::string_view bytes, std::string& plain) {
+  std::string to_wire;
+  auto status = filter_->receive(bytes, plain, to_wire);
+  if (!to_wire.empty() && output_bytes_ + to_wire.size() > kOutputMax) {
+    return Error{Code::kResourceExhausted, "the other side does not read"};
+  }
+  queue(std::move(to_wire));
+  return status;
+}
+
+void StreamConnection::queue(std::string bytes) {
+  if (bytes.empty() || !fd_.valid()) {
+    return;
+  }
+  output_bytes_ += bytes.size();
+  output_.push_back(std::move(bytes));
+  if (write_watch_ == 0) {
+    flush();
   }
 }
 
@@ -96,11 +138,15 @@ Status StreamConnection::send(std::string_view header, std::string_view body) {
   std::string frame = frame_prefix(header.size(), body.size());
   frame.reserve(size);
   frame.append(header).append(body);
-  output_.push_back(std::move(frame));
-  output_bytes_ += size;
-  if (write_watch_ == 0) {
-    flush();
+  if (filter_) {
+    std::string sealed;
+    if (auto status = filter_->seal(frame, sealed); !status) {
+      fail(status.error().message);
+      return status;
+    }
+    frame = std::move(sealed);
   }
+  queue(std::move(frame));
   return fd_.valid() ? ok() : Status(Error{Code::kUnavailable, "the connection broke"});
 }
 

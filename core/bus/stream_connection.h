@@ -18,6 +18,18 @@ namespace skep::bus {
 /// Bytes that wait for a slow reader at most. Room for one frame of the largest size and more.
 inline constexpr std::size_t kOutputMax = std::size_t{32} << 20;
 
+/// What lies between the frames and the wire: TLS. Bytes in, bytes out, no I/O.
+class StreamFilter {
+ public:
+  virtual ~StreamFilter() = default;
+  /// Takes what came from the wire; appends what it means to `plain` and what must go back to
+  /// `to_wire`, also when it fails (an alert). An error ends the connection.
+  virtual Status receive(std::string_view from_wire, std::string& plain, std::string& to_wire) = 0;
+  /// Appends the wire form of `plain`; while a handshake is under way that is the handshake's, and
+  /// `plain` follows when it is over. Called with nothing when the connection starts.
+  virtual Status seal(std::string_view plain, std::string& to_wire) = 0;
+};
+
 class StreamConnection : public std::enable_shared_from_this<StreamConnection> {
  public:
   struct Handlers {
@@ -26,7 +38,8 @@ class StreamConnection : public std::enable_shared_from_this<StreamConnection> {
     std::function<void(const std::string& why)> on_closed;
   };
   /// `fd` is a connected, non-blocking stream socket.
-  static std::shared_ptr<StreamConnection> start(Loop& loop, Fd fd, Handlers handlers);
+  static std::shared_ptr<StreamConnection> start(Loop& loop, Fd fd, Handlers handlers,
+                                                 std::unique_ptr<StreamFilter> filter = nullptr);
   ~StreamConnection();
   StreamConnection(const StreamConnection&) = delete;
   StreamConnection& operator=(const StreamConnection&) = delete;
@@ -41,8 +54,10 @@ class StreamConnection : public std::enable_shared_from_this<StreamConnection> {
   [[nodiscard]] int fd() const { return fd_.get(); }
 
  private:
-  StreamConnection(Loop& loop, Fd fd, Handlers handlers);
+  StreamConnection(Loop& loop, Fd fd, Handlers handlers, std::unique_ptr<StreamFilter> filter);
   void on_readable();
+  Status unfilter(std::string_view bytes, std::string& plain);
+  void queue(std::string bytes);
   void flush();
   void fail(const std::string& why);
   void release();
@@ -50,6 +65,7 @@ class StreamConnection : public std::enable_shared_from_this<StreamConnection> {
   Loop& loop_;
   Fd fd_;
   Handlers handlers_;
+  std::unique_ptr<StreamFilter> filter_;
   FrameParser parser_;
   std::deque<std::string> output_;
   std::size_t output_bytes_ = 0;

@@ -90,7 +90,7 @@ class EndpointCore : public std::enable_shared_from_this<EndpointCore> {
   void cancel_call(CallId id);
   void fail_call(CallId id, Error error);
   void on_answer(const bus::v1::Header& header, Body body);
-  void disconnect(std::string_view why);
+  void disconnect(std::string_view why, std::string_view reason = "DISCONNECTED");
   void clear();
 
   // Calls we answer (rpc_serve.cc).

@@ -228,7 +228,7 @@ Status EndpointCore::send_stream(bus::v1::MessageType type, std::uint64_t id, bo
   return send_frame(header, std::move(body));
 }
 
-void EndpointCore::disconnect(std::string_view why) {
+void EndpointCore::disconnect(std::string_view why, std::string_view reason) {
   const auto keep = shared_from_this();
   ++connection_;
   auto calls = std::exchange(outgoing_, {});
@@ -245,7 +245,7 @@ void EndpointCore::disconnect(std::string_view why) {
     call.done(Error{Code::kUnavailable,
                     call.what.empty() ? std::string(why)
                                       : "call " + call.what + ": " + std::string(why),
-                    "DISCONNECTED"});
+                    std::string(reason)});
   }
 }
 
@@ -317,8 +317,8 @@ void RpcEndpoint::on_frame(const bus::v1::Header& header, std::string body) {
   core_->on_frame(header, std::move(body));
 }
 
-void RpcEndpoint::disconnect(std::string_view why) {
-  core_->disconnect(why);
+void RpcEndpoint::disconnect(std::string_view why, std::string_view reason) {
+  core_->disconnect(why, reason);
 }
 
 EndpointStats RpcEndpoint::stats() const {

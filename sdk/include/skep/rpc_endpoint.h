@@ -59,7 +59,7 @@ class RpcEndpoint final : public Caller {
 
   /// The connection is gone: fails every call with kUnavailable and `why`, cancels every stream being
   /// served and forgets what is being answered. The endpoint can be used again afterwards.
-  void disconnect(std::string_view why);
+  void disconnect(std::string_view why, std::string_view reason = "DISCONNECTED");
 
   [[nodiscard]] EndpointStats stats() const;
 

@@ -1,0 +1,50 @@
+#include "core/link/authorise.h"
+
+#include <string>
+
+namespace skep::link {
+namespace {
+
+struct Rule {
+  std::string_view prefix;  // of the method
+  bool joiner;
+  bool worker;
+  bool manager;
+};
+constexpr Rule kRules[] = {
+    {"ca/1/get_root", true, true, true},
+    {"ca/1/issue", true, false, true},  // a manager passes a joiner on to the leader
+    {"ca/1/renew", false, true, true},
+    {"ca/1/join_token", false, false, true},
+    {"dispatch/1/", false, true, true},
+    {"control/1/", false, false, true},
+    {"manager/1/", false, false, true},
+    {"consensus/1/deliver", false, false, true},  // the other events come from our own driver only
+    {"node/1/", false, false, true},
+};
+
+}  // namespace
+
+Status authorise(const std::optional<Identity>& who, std::string_view method) {
+  for (const Rule& rule : kRules) {
+    const bool whole = !rule.prefix.ends_with('/');
+    if (whole ? method != rule.prefix : !method.starts_with(rule.prefix)) {
+      continue;
+    }
+    if (!who ? rule.joiner : who->role == Role::kManager ? rule.manager : rule.worker) {
+      return ok();
+    }
+    break;
+  }
+  if (!who) {
+    return Error{Code::kUnauthenticated,
+                 "'" + std::string(method) + "' needs the certificate of a node of this swarm",
+                 "NO_CERTIFICATE"};
+  }
+  return Error{Code::kPermissionDenied,
+               "node '" + who->node_id + "' is a " + std::string(role_name(who->role)) +
+                   " and may not call '" + std::string(method) + "'",
+               "NOT_ALLOWED"};
+}
+
+}  // namespace skep::link

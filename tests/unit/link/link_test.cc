@@ -1,0 +1,376 @@
+#include "core/link/link.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <optional>
+
+#include "core/base/asio_loop.h"
+#include "skep/ca.methods.h"
+#include "skep/control.methods.h"
+#include "skep/dispatch.methods.h"
+#include "skep/manager.methods.h"
+#include "skep/posix_env.h"
+
+namespace skep::link {
+namespace {
+
+using ::testing::HasSubstr;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class LinkTest : public ::testing::Test {
+ protected:
+  static constexpr const char* kCluster = "cluster1";
+
+  struct Machine {
+    explicit Machine(LinkTest& test, base::AsioLoop& l, LinkOptions options = {})
+        : loop(l), env{test.clock, test.random, loop, test.workers, test.disk, test.subprocess},
+          link(env, table, std::move(options)) {}
+    base::AsioLoop& loop;
+    rpc::MethodTable table;
+    Env env;
+    Link link;
+  };
+
+  Credentials credentials(const std::string& id, Role role, const CertifiedKey& signer, Duration age = {},
+                          const std::string& cluster = kCluster) {
+    auto request = make_request();
+    auto certificate = sign_request(signer, request->request, {id, role, cluster},
+                                    clock.wall_now() - age.count(), kCertificateLifeMin);
+    EXPECT_TRUE(certificate);
+    return {{*certificate, request->key}, signer.certificate, cluster, id};
+  }
+  std::unique_ptr<Machine> machine(const std::string& id, Role role, LinkOptions options = {}) {
+    auto out = std::make_unique<Machine>(*this, loop, std::move(options));
+    EXPECT_TRUE(out->link.set_credentials(credentials(id, role, root)));
+    return out;
+  }
+  /// A manager that listens and answers a few methods.
+  std::unique_ptr<Machine> manager(LinkOptions options = {}) {
+    auto out = machine("m1", Role::kManager, std::move(options));
+    out->table.on<control::v1::methods::GetCluster>(
+        [this](const auto&, const rpc::CallContext& context, auto reply) {
+          caller = context.principal;
+          reply(control::v1::GetClusterResponse());
+        });
+    out->table.on<dispatch::v1::methods::Heartbeat>(
+        [this](const auto&, const rpc::CallContext& context, auto reply) {
+          caller = context.principal;
+          reply(dispatch::v1::HeartbeatResponse());
+        });
+    out->table.on<ca::v1::methods::GetRoot>([this](const auto&, const rpc::CallContext& context, auto reply) {
+      caller = context.principal;
+      ca::v1::GetRootResponse response;
+      response.set_certificate(std::string(answer_size, 'x'));
+      reply(response);
+    });
+    out->table.on_stream<dispatch::v1::methods::Session>(
+        [this](const auto&, rpc::TypedServerStream<dispatch::v1::methods::Session> stream) {
+          stream.raw()->set_handlers([](rpc::Body) {}, [] {}, [this] { ++streams_cancelled; }, [] {});
+          (void)stream.send({});
+          streams.push_back(stream);
+        });
+    auto status = out->link.listen("127.0.0.1:0");
+    EXPECT_TRUE(status) << status.error().message;
+    return out;
+  }
+  static std::string address_of(const Machine& machine) {
+    return "127.0.0.1:" + std::to_string(machine.link.port());
+  }
+  bool wait_for(const std::function<bool()>& done, Duration limit = seconds(10)) {
+    const auto end = clock.now() + limit;
+    while (!done() && clock.now() < end) {
+      loop.run_once(milliseconds(5));
+    }
+    return done();
+  }
+  template <class M>
+  Status ask(rpc::Caller& to, typename M::Request request = {}) {
+    std::optional<Status> result;
+    rpc::call<M>(to, "core", request, {.deadline = seconds(8)},
+                 [&](Result<typename M::Response> reply) {
+                   result = reply ? ok() : Status(std::move(reply).error());
+                 });
+    EXPECT_FALSE(result) << "never from within the call";
+    EXPECT_TRUE(wait_for([&] { return result.has_value(); }));
+    return result ? *result : Status(Error{Code::kInternal, "no answer at all"});
+  }
+  int raw_socket(const Machine& to) {
+    std::optional<int> fd;
+    TcpConnect connect(const_cast<Machine&>(to).env, {"127.0.0.1", to.link.port()}, seconds(5),
+                       [&](Result<bus::Fd> made) { fd = made ? made->release() : -1; });
+    EXPECT_TRUE(wait_for([&] { return fd.has_value(); }));
+    return *fd;
+  }
+
+  PosixClock clock;
+  PosixRandom random;
+  PosixDisk disk;
+  PosixSubprocess subprocess;
+  base::AsioLoop loop;
+  WorkerPool workers{loop, 1};
+  const CertifiedKey root = *make_root(clock.wall_now());
+  bus::v1::Principal caller;
+  std::vector<rpc::TypedServerStream<dispatch::v1::methods::Session>> streams;
+  int streams_cancelled = 0;
+  std::size_t answer_size = 0;
+};
+
+TEST_F(LinkTest, ACallArrivesWithTheCallersIdentity) {
+  const auto m = manager();
+  const auto w = machine("w1", Role::kWorker);
+  auto& to = w->link.to("m1", address_of(*m));
+  ASSERT_TRUE(ask<dispatch::v1::methods::Heartbeat>(to));
+  EXPECT_EQ(caller.kind(), "node");
+  EXPECT_EQ(caller.id(), "w1");
+  EXPECT_EQ(caller.role(), "worker");
+  ASSERT_TRUE(ask<ca::v1::methods::GetRoot>(to));
+  EXPECT_EQ(m->link.accepted(), 1U) << "one connection for all calls";
+}
+
+TEST_F(LinkTest, AWorkerMayNotActAsManager) {
+  const auto m = manager();
+  const auto w = machine("w1", Role::kWorker);
+  const auto refused = ask<control::v1::methods::GetCluster>(w->link.to("m1", address_of(*m)));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kPermissionDenied);
+  EXPECT_THAT(refused.error().message, HasSubstr("is a worker and may not call 'control/1/get_cluster'"));
+  const auto other = machine("m2", Role::kManager);
+  EXPECT_TRUE(ask<control::v1::methods::GetCluster>(other->link.to("m1", address_of(*m))));
+}
+
+TEST_F(LinkTest, OnlyTheCoreCanBeCalled) {
+  const auto m = manager();
+  const auto w = machine("m2", Role::kManager);
+  std::optional<Error> error;
+  w->link.to("m1", address_of(*m)).call("runtime/oci", "control/1/get_cluster", {}, {}, [&](Result<rpc::Body> r) {
+    error = r.error();
+  });
+  ASSERT_TRUE(wait_for([&] { return error.has_value(); }));
+  EXPECT_EQ(error->reason, "NOT_ALLOWED");
+}
+
+TEST_F(LinkTest, AnotherNodeThanExpectedIsNotCalled) {
+  const auto m = manager();
+  const auto w = machine("w1", Role::kWorker);
+  std::string told;
+  w->link.set_on_rejected([&](const std::string& id, const Error& error) { told = id + ": " + error.reason; });
+  const auto failed = ask<dispatch::v1::methods::Heartbeat>(w->link.to("m9", address_of(*m)));
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().reason, "NODE_UNREACHABLE");
+  EXPECT_THAT(failed.error().message, HasSubstr("node 'm1' answers there, not 'm9'"));
+  EXPECT_EQ(told, "m9: ANOTHER_NODE");
+}
+
+TEST_F(LinkTest, AnotherSwarmsNodeIsToldSo) {
+  const auto m = manager();
+  const auto foreign = *make_root(clock.wall_now());
+  auto stranger = machine("w1", Role::kWorker);
+  // It trusts our root but shows a certificate of another one: the manager refuses.
+  auto own = credentials("w1", Role::kWorker, foreign);
+  own.roots = root.certificate;
+  ASSERT_TRUE(stranger->link.set_credentials(own));
+  const auto refused = ask<dispatch::v1::methods::Heartbeat>(stranger->link.to("m1", address_of(*m)));
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("belongs to another swarm"));
+  // It shows a good one but trusts another root: it refuses the manager.
+  own = credentials("w1", Role::kWorker, root);
+  own.roots = foreign.certificate;
+  ASSERT_TRUE(stranger->link.set_credentials(own));
+  const auto refuses = ask<dispatch::v1::methods::Heartbeat>(stranger->link.to("m1", address_of(*m)));
+  ASSERT_FALSE(refuses);
+  EXPECT_THAT(refuses.error().message, HasSubstr("of node 'm1' belongs to another swarm"));
+}
+
+TEST_F(LinkTest, AnExpiredCertificateIsRefusedInWords) {
+  const auto m = manager();
+  const auto w = machine("w1", Role::kWorker);
+  ASSERT_TRUE(w->link.set_credentials(credentials("w1", Role::kWorker, root, std::chrono::hours(3))));
+  const auto refused = ask<dispatch::v1::methods::Heartbeat>(w->link.to("m1", address_of(*m)));
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("expired on"));
+}
+
+TEST_F(LinkTest, AJoinerMayOnlyAskForTheRoot) {
+  const auto m = manager();
+  const auto fd = raw_socket(*m);
+  const auto context = TlsContext::make({});
+  ASSERT_TRUE(context);
+  rpc::MethodTable nothing;
+  std::shared_ptr<Connection> connection;
+  std::unique_ptr<rpc::RpcEndpoint> endpoint;
+  bool open = false;
+  connection = *Connection::start(
+      m->env, bus::Fd(fd), *context, nothing, {},
+      {.admit = {},
+       .on_open = [&] { open = true; },
+       .on_answer = [&](const bus::v1::Header& h, std::string body) { endpoint->on_frame(h, std::move(body)); },
+       .on_closed = [](const Error&) {}});
+  endpoint = std::make_unique<rpc::RpcEndpoint>(loop, nothing, [&](const std::string& h, const std::string& b) {
+    return connection->send(h, b);
+  });
+  ASSERT_TRUE(wait_for([&] { return open; }));
+  EXPECT_TRUE(ask<ca::v1::methods::GetRoot>(*endpoint));
+  EXPECT_EQ(caller.kind(), "joiner");
+  const auto refused = ask<dispatch::v1::methods::Heartbeat>(*endpoint);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().reason, "NO_CERTIFICATE");
+}
+
+TEST_F(LinkTest, RefusingANodeEndsItsOpenStreamsAtOnce) {
+  const auto m = manager();
+  const auto w = machine("w1", Role::kWorker);
+  std::string gone;
+  m->link.set_on_gone([&](const std::string& id) { gone = id; });
+  auto& to = w->link.to("m1", address_of(*m));
+  std::optional<Status> ended;
+  const auto stream = rpc::open<dispatch::v1::methods::Session>(
+      to, "core", {}, {.deadline = {}}, [](const auto&) {}, [&](const Status& status) { ended = status; });
+  ASSERT_TRUE(wait_for([&] { return !streams.empty(); }));
+  m->link.refuse("w1", true);
+  EXPECT_EQ(streams_cancelled, 1);
+  EXPECT_EQ(m->link.accepted(), 0U);
+  EXPECT_EQ(gone, "w1");
+  ASSERT_TRUE(wait_for([&] { return ended.has_value(); }));
+  EXPECT_EQ(ended->error().reason, "CONNECTION_LOST");
+  const auto refused = ask<dispatch::v1::methods::Heartbeat>(to);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("was removed from the swarm"));
+  m->link.refuse("w1", false);
+  EXPECT_TRUE(ask<dispatch::v1::methods::Heartbeat>(to));
+}
+
+TEST_F(LinkTest, ComesBackByItselfAfterABreak) {
+  auto m = manager();
+  const auto port = m->link.port();
+  const auto w = machine("w1", Role::kWorker);
+  int gone = 0;
+  w->link.set_on_gone([&](const std::string&) { ++gone; });
+  auto& to = w->link.to("m1", address_of(*m));
+  ASSERT_TRUE(ask<dispatch::v1::methods::Heartbeat>(to));
+  m->link.clear();
+  ASSERT_TRUE(wait_for([&] { return gone == 1; }));
+  const auto failed = ask<dispatch::v1::methods::Heartbeat>(to);
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().reason, "NODE_UNREACHABLE");
+  ASSERT_TRUE(m->link.set_credentials(credentials("m1", Role::kManager, root)));
+  ASSERT_TRUE(m->link.listen("127.0.0.1:" + std::to_string(port)));
+  EXPECT_TRUE(ask<dispatch::v1::methods::Heartbeat>(to));
+}
+
+TEST_F(LinkTest, AManagerCallsAWorkerOverTheWorkersConnection) {
+  const auto m = manager();
+  const auto w = machine("w1", Role::kWorker);
+  std::string who;
+  w->table.on<manager::v1::methods::CheckMember>([&](const auto&, const rpc::CallContext& context, auto reply) {
+    who = context.principal.id();
+    reply(manager::v1::CheckMemberResponse());
+  });
+  EXPECT_FALSE(ask<manager::v1::methods::CheckMember>(m->link.to("w1", "")));
+  ASSERT_TRUE(ask<dispatch::v1::methods::Heartbeat>(w->link.to("m1", address_of(*m))));
+  EXPECT_TRUE(ask<manager::v1::methods::CheckMember>(m->link.to("w1", "")));
+  EXPECT_EQ(who, "m1");
+}
+
+TEST_F(LinkTest, GarbageAndSilenceEndOnlyThatConnection) {
+  LinkOptions options;
+  options.accept_limit = milliseconds(200);
+  const auto m = manager(options);
+  const int garbage = raw_socket(*m);
+  const int silent = raw_socket(*m);
+  ASSERT_TRUE(wait_for([&] { return m->link.accepted() == 2; }));
+  ASSERT_EQ(::send(garbage, "GET / HTTP/1.1\r\n\r\n", 18, MSG_NOSIGNAL), 18);
+  EXPECT_TRUE(wait_for([&] { return m->link.accepted() == 1; }));
+  EXPECT_TRUE(wait_for([&] { return m->link.accepted() == 0; }));
+  ::close(garbage);
+  ::close(silent);
+  const auto w = machine("w1", Role::kWorker);
+  EXPECT_TRUE(ask<dispatch::v1::methods::Heartbeat>(w->link.to("m1", address_of(*m))));
+}
+
+TEST_F(LinkTest, StrangersCannotFillTheListener) {
+  LinkOptions options;
+  options.joiners_max = 3;
+  const auto m = manager(options);
+  std::vector<bus::Fd> fds;
+  for (int i = 0; i < 6; ++i) {
+    fds.emplace_back(raw_socket(*m));
+    wait_for([] { return false; }, milliseconds(20));
+  }
+  EXPECT_LE(m->link.accepted(), 3U);
+}
+
+TEST_F(LinkTest, AHangingNodeIsNoticed) {
+  base::AsioLoop stopped;
+  LinkOptions options;
+  options.beat = milliseconds(100);
+  const auto m = manager(options);
+  Machine w(*this, stopped);
+  ASSERT_TRUE(w.link.set_credentials(credentials("w1", Role::kWorker, root)));
+  std::string gone;
+  m->link.set_on_gone([&](const std::string& id) { gone = id; });
+  bool answered = false;
+  rpc::call<dispatch::v1::methods::Heartbeat>(w.link.to("m1", address_of(*m)), "core", {}, {},
+                                              [&](const auto&) { answered = true; });
+  const auto end = clock.now() + seconds(10);
+  while (!answered && clock.now() < end) {
+    stopped.run_once(milliseconds(2));
+    loop.run_once(milliseconds(2));
+  }
+  ASSERT_TRUE(answered);
+  EXPECT_TRUE(wait_for([&] { return gone == "w1"; }));  // its loop does not run any more
+}
+
+TEST_F(LinkTest, AReaderThatStopsCostsABoundedAmount) {
+  base::AsioLoop stopped;
+  const auto m = manager();
+  Machine w(*this, stopped);
+  ASSERT_TRUE(w.link.set_credentials(credentials("w1", Role::kWorker, root)));
+  auto& to = w.link.to("m1", address_of(*m));
+  bool answered = false;
+  const auto ask_root = [&] {
+    rpc::call<ca::v1::methods::GetRoot>(to, "core", {}, {}, [&](const auto&) { answered = true; });
+  };
+  ask_root();
+  const auto end = clock.now() + seconds(10);
+  while (!answered && clock.now() < end) {
+    stopped.run_once(milliseconds(2));
+    loop.run_once(milliseconds(2));
+  }
+  ASSERT_TRUE(answered);
+  answer_size = std::size_t{4} << 20;
+  for (int i = 0; i < 20; ++i) {
+    ask_root();  // 80 MiB of answers that nobody reads
+  }
+  EXPECT_TRUE(wait_for([&] { return m->link.accepted() == 0; }));
+}
+
+TEST_F(LinkTest, BigMessagesPass) {
+  const auto m = manager();
+  answer_size = std::size_t{15} << 20;
+  const auto w = machine("w1", Role::kWorker);
+  EXPECT_TRUE(ask<ca::v1::methods::GetRoot>(w->link.to("m1", address_of(*m))));
+}
+
+TEST_F(LinkTest, AddressesThatAreNotOursOrTakenAreNamed) {
+  const auto m = manager();
+  const auto other = machine("m2", Role::kManager);
+  const auto taken = other->link.listen(address_of(*m));
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().reason, "ADDRESS_IN_USE");
+  const auto foreign = other->link.listen("192.0.2.1:2377");
+  ASSERT_FALSE(foreign);
+  EXPECT_EQ(foreign.error().reason, "NOT_OUR_ADDRESS");
+  EXPECT_EQ(other->link.listen("eth0:99999").error().reason, "BAD_ADDRESS");
+  EXPECT_EQ(parse_host_port("[::1]:7", 1)->host, "::1");
+  EXPECT_EQ(parse_host_port("::1", 2377)->port, 2377);
+  EXPECT_EQ(parse_host_port("manager.example", 2377)->port, 2377);
+  EXPECT_FALSE(parse_host_port(":2377", 1));
+  EXPECT_FALSE(parse_host_port("a b:1", 1));
+}
+
+}  // namespace
+}  // namespace skep::link
