@@ -288,7 +288,7 @@ void FakeRuntime::list(Reply<v1::ListResponse> reply) {
   for (const auto& [id, container] : containers) {
     *response.add_containers() = container.info;
   }
-  reply(response);
+  reply(std::move(response));
 }
 
 void FakeRuntime::inspect(const v1::InspectRequest& request, Reply<v1::InspectResponse> reply) {
@@ -314,7 +314,7 @@ void FakeRuntime::recover(const v1::RecoverRequest& request, Reply<v1::RecoverRe
   for (const auto& [id, container] : containers) {
     *response.add_containers() = container.info;
   }
-  reply(response);
+  reply(std::move(response));
 }
 
 void FakeRuntime::exec(const v1::ExecInput& first, Stream<v1::methods::Exec> stream) {

@@ -97,6 +97,7 @@ rpc::Caller& LocalBus::attach(const std::string& name, const std::string& realm,
                               std::vector<std::string> targets, const rpc::MethodTable& table,
                               bus::v1::Principal principal) {
   detach(name);
+  found_.clear();
   auto& slot = participants_[name];
   slot = std::make_unique<Participant>(*this, name, realm, std::move(targets), table,
                                        std::move(principal));
@@ -108,6 +109,7 @@ void LocalBus::detach(const std::string& name) {
   if (it == participants_.end()) {
     return;
   }
+  found_.clear();
   const auto gone = std::move(it->second);
   participants_.erase(it);
   for (auto link = links_.begin(); link != links_.end();) {
@@ -123,17 +125,20 @@ void LocalBus::detach(const std::string& name) {
   }
 }
 
-void LocalBus::disconnect(
+std::size_t LocalBus::disconnect(
     const std::function<bool(const std::string& from, const std::string& to)>& broken) {
+  std::size_t count = 0;
   for (auto it = links_.begin(); it != links_.end();) {
     const auto link = it->second;
     if (broken(link->names[0], link->names[1]) || broken(link->names[1], link->names[0])) {
       break_link(link);
       it = links_.erase(it);
+      ++count;
     } else {
       ++it;
     }
   }
+  return count;
 }
 
 void LocalBus::break_link(const std::shared_ptr<Link>& link) {
@@ -151,6 +156,13 @@ void LocalBus::break_link(const std::shared_ptr<Link>& link) {
 }
 
 LocalBus::Participant* LocalBus::find(const std::string& realm, const std::string& target) {
+  const std::string key = realm + '\n' + target;
+  const auto known = found_.find(key);
+  return known != found_.end() ? known->second
+                               : found_.emplace(key, search(realm, target)).first->second;
+}
+
+LocalBus::Participant* LocalBus::search(const std::string& realm, const std::string& target) {
   for (const auto& [name, participant] : participants_) {
     for (const auto& answered : participant->targets) {
       if ((participant->realm == realm && answered == target) ||
@@ -207,11 +219,14 @@ void LocalBus::send(const std::shared_ptr<Link>& link, int side, std::string hea
   }
   auto& arrives = link->arrives[side];
   arrives = std::max(arrives, loop_.now() + travel);
-  auto deliver = [weak = std::weak_ptr<Link>(link), side, header = std::move(header),
+  auto deliver = [this, weak = std::weak_ptr<Link>(link), side, header = std::move(header),
                   body = std::move(body), principal = sender->second->principal] {
     const auto strong = weak.lock();
     if (strong == nullptr || strong->ends[1 - side] == nullptr) {
       return;
+    }
+    if (tap_) {
+      tap_(strong->names[side], strong->names[1 - side], header, body);
     }
     auto parsed = rpc::parse_header(header);
     SKEP_ASSERT(parsed.has_value(), "endpoints write valid headers");

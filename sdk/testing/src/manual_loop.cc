@@ -1,4 +1,7 @@
+#include <algorithm>
 #include <cstring>
+#include <functional>
+#include <utility>
 
 #include "skep/testing/manual_env.h"
 
@@ -8,18 +11,20 @@ void ManualLoop::post(std::function<void()> work) { run_after(Duration{0}, std::
 
 TimerId ManualLoop::run_after(Duration delay, std::function<void()> work) {
   const TimerId id = next_id_++;
-  const TimePoint due = now_ + std::max(delay, Duration{0});
-  events_.emplace(std::pair{due, id}, Event{id, std::move(work)});
-  due_.emplace(id, due);
+  heap_.emplace_back(now_ + std::max(delay, Duration{0}), id);
+  std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
+  work_.emplace(id, std::move(work));
   return id;
 }
 
-void ManualLoop::cancel_timer(TimerId id) {
-  const auto it = due_.find(id);
-  if (it != due_.end()) {
-    events_.erase({it->second, id});
-    due_.erase(it);
+void ManualLoop::cancel_timer(TimerId id) { work_.erase(id); }
+
+const ManualLoop::Due* ManualLoop::next() {
+  while (!heap_.empty() && !work_.contains(heap_.front().second)) {
+    std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
+    heap_.pop_back();
   }
+  return heap_.empty() ? nullptr : &heap_.front();
 }
 
 WatchId ManualLoop::watch_readable(int, std::function<void()>) { SKEP_UNREACHABLE(); }
@@ -27,20 +32,23 @@ WatchId ManualLoop::watch_writable(int, std::function<void()>) { SKEP_UNREACHABL
 void ManualLoop::unwatch(WatchId) {}
 
 bool ManualLoop::step() {
-  if (events_.empty()) {
+  const Due* due = next();
+  if (due == nullptr) {
     return false;
   }
-  const auto it = events_.begin();
-  now_ = it->first.first;
-  auto work = std::move(it->second.work);
-  due_.erase(it->second.id);
-  events_.erase(it);
+  now_ = due->first;
+  const auto found = work_.find(due->second);
+  const auto work = std::move(found->second);
+  work_.erase(found);
+  std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
+  heap_.pop_back();
   work();
   return true;
 }
 
 void ManualLoop::run_ready() {
-  for (std::uint64_t steps = 0; !events_.empty() && events_.begin()->first.first <= now_; ++steps) {
+  const Due* due = next();
+  for (std::uint64_t steps = 0; due != nullptr && due->first <= now_; ++steps, due = next()) {
     SKEP_ASSERT(steps < 10'000'000, "events at one instant end (a live-lock?)");
     step();
   }
@@ -49,7 +57,7 @@ void ManualLoop::run_ready() {
 void ManualLoop::advance(Duration by) {
   const TimePoint end = now_ + by;
   run_ready();
-  while (!events_.empty() && events_.begin()->first.first <= end) {
+  for (const Due* due = next(); due != nullptr && due->first <= end; due = next()) {
     step();
     run_ready();
   }
@@ -60,7 +68,8 @@ bool ManualLoop::run_until(const std::function<bool()>& done, Duration limit) {
   const TimePoint end = now_ + limit;
   run_ready();
   while (!done()) {
-    if (events_.empty() || events_.begin()->first.first > end) {
+    const Due* due = next();
+    if (due == nullptr || due->first > end) {
       now_ = std::max(now_, end);
       return false;
     }
@@ -70,9 +79,8 @@ bool ManualLoop::run_until(const std::function<bool()>& done, Duration limit) {
 }
 
 void ManualLoop::clear() {
-  auto events = std::move(events_);
-  events_.clear();
-  due_.clear();
+  heap_.clear();
+  const auto dropped = std::exchange(work_, {});  // what is destroyed may cancel timers
 }
 
 namespace {

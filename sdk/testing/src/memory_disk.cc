@@ -38,9 +38,11 @@ std::string parent_of(const std::string& path) {
 
 struct MemoryDisk::State {
   using Names = std::map<std::string, std::shared_ptr<Inode>>;  // nullptr = directory
+  /// What one call did to names; no inode: the name is gone.
+  using NameChange = std::vector<std::pair<std::string, std::optional<std::shared_ptr<Inode>>>>;
   Names names;
   Names synced_names;
-  std::vector<Names> name_history;  // states since the last directory sync, oldest first
+  std::vector<NameChange> name_history;  // since the last directory sync, oldest first
   std::uint64_t calls = 0;
   std::uint64_t fail_at = 0;
   std::optional<Error> failure;
@@ -63,7 +65,26 @@ struct MemoryDisk::State {
     }
     return bytes;
   }
-  void names_changed() { name_history.push_back(names); }
+  void change_names(NameChange change) {
+    apply_names(names, change);
+    name_history.push_back(std::move(change));
+  }
+  /// Makes the first `count` changes of names since the last sync durable, forgets the others.
+  void keep_names(std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) {
+      apply_names(synced_names, name_history[i]);
+    }
+    name_history.clear();
+  }
+  static void apply_names(Names& to, const NameChange& change) {
+    for (const auto& [path, inode] : change) {
+      if (inode) {
+        to[path] = *inode;
+      } else {
+        to.erase(path);
+      }
+    }
+  }
 };
 
 namespace {
@@ -97,7 +118,9 @@ class MemoryFile final : public File {
   }
   Status sync() override {
     SKEP_TRY(mutate());
-    inode_->synced = inode_->current;
+    for (const Pending& change : inode_->pending) {
+      apply_change(inode_->synced, change);  // comes to the same as current, which may be large
+    }
     inode_->pending.clear();
     return ok();
   }
@@ -169,8 +192,7 @@ Result<std::unique_ptr<File>> MemoryDisk::open(const std::string& path, OpenMode
     return std::move(*error).with_context(path);
   }
   auto inode = std::make_shared<Inode>();
-  state_->names[path] = inode;
-  state_->names_changed();
+  state_->change_names({{path, inode}});
   return std::unique_ptr<File>(std::make_unique<MemoryFile>(state_, inode, path));
 }
 
@@ -197,21 +219,17 @@ Status MemoryDisk::rename(const std::string& from, const std::string& to) {
   if (auto error = state_->count_call()) {
     return std::move(*error).with_context(from);
   }
-  State::Names moved;
-  for (auto it = state_->names.lower_bound(from); it != state_->names.end();) {
-    if (it->first == from || it->first.starts_with(from + "/")) {
-      moved[to + it->first.substr(from.size())] = it->second;
-      it = state_->names.erase(it);
-    } else if (it->first.starts_with(from)) {
-      ++it;
-    } else {
-      break;
+  State::NameChange gone;
+  State::NameChange moved;
+  for (auto it = state_->names.lower_bound(from);
+       it != state_->names.end() && it->first.starts_with(from); ++it) {
+    if (it->first == from || it->first[from.size()] == '/') {
+      gone.emplace_back(it->first, std::nullopt);
+      moved.emplace_back(to + it->first.substr(from.size()), it->second);
     }
   }
-  for (auto& [path, inode] : moved) {
-    state_->names[path] = inode;
-  }
-  state_->names_changed();
+  gone.insert(gone.end(), moved.begin(), moved.end());
+  state_->change_names(std::move(gone));
   return ok();
 }
 
@@ -222,8 +240,7 @@ Status MemoryDisk::remove(const std::string& path) {
   if (auto error = state_->count_call()) {
     return std::move(*error).with_context(path);
   }
-  state_->names.erase(path);
-  state_->names_changed();
+  state_->change_names({{path, std::nullopt}});
   return ok();
 }
 
@@ -231,10 +248,14 @@ Status MemoryDisk::remove_tree(const std::string& path) {
   if (auto error = state_->count_call()) {
     return std::move(*error).with_context(path);
   }
-  std::erase_if(state_->names, [&](const auto& entry) {
-    return entry.first == path || entry.first.starts_with(path + "/");
-  });
-  state_->names_changed();
+  State::NameChange gone;
+  for (auto it = state_->names.lower_bound(path);
+       it != state_->names.end() && it->first.starts_with(path); ++it) {
+    if (it->first == path || it->first[path.size()] == '/') {
+      gone.emplace_back(it->first, std::nullopt);
+    }
+  }
+  state_->change_names(std::move(gone));
   return ok();
 }
 
@@ -247,8 +268,7 @@ Status MemoryDisk::make_directories(const std::string& path, int mode) {
   if (auto error = state_->count_call()) {
     return std::move(*error).with_context(path);
   }
-  state_->names[path] = nullptr;
-  state_->names_changed();
+  state_->change_names({{path, std::shared_ptr<Inode>()}});
   return ok();
 }
 
@@ -259,10 +279,10 @@ Result<std::vector<std::string>> MemoryDisk::list_directory(const std::string& p
   }
   const std::string prefix = path == "/" ? path : path + "/";
   std::vector<std::string> names;
-  for (const auto& [name, inode] : state_->names) {
-    if (name.size() > prefix.size() && name.starts_with(prefix) &&
-        name.find('/', prefix.size()) == std::string::npos) {
-      names.push_back(name.substr(prefix.size()));
+  for (auto name = state_->names.upper_bound(prefix);
+       name != state_->names.end() && name->first.starts_with(prefix); ++name) {
+    if (name->first.find('/', prefix.size()) == std::string::npos) {
+      names.push_back(name->first.substr(prefix.size()));
     }
   }
   return names;
@@ -273,8 +293,7 @@ Status MemoryDisk::sync_directory(const std::string& path) {
     return std::move(*error).with_context(path);
   }
   // Directories share one journal, as on ext4: a sync of one makes all earlier name changes safe.
-  state_->synced_names = state_->names;
-  state_->name_history.clear();
+  state_->keep_names(state_->name_history.size());
   return ok();
 }
 
@@ -287,10 +306,8 @@ Result<std::uint64_t> MemoryDisk::free_bytes(const std::string&) {
 
 void MemoryDisk::crash(Random& random) {
   ++state_->generation;
-  const std::size_t kept = random.below(state_->name_history.size() + 1);
-  state_->names = kept == 0 ? state_->synced_names : state_->name_history[kept - 1];
-  state_->name_history.clear();
-  state_->synced_names = state_->names;
+  state_->keep_names(random.below(state_->name_history.size() + 1));
+  state_->names = state_->synced_names;
   std::set<Inode*> seen;
   for (auto& [path, inode] : state_->names) {
     if (!inode || !seen.insert(inode.get()).second) {

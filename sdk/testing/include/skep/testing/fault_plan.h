@@ -30,6 +30,7 @@ class FaultPlan {
   std::optional<Error> take(std::string_view method) {
     ++calls_[std::string(method)];
     if (const auto it = always_.find(method); it != always_.end()) {
+      ++fired_;
       return it->second;
     }
     const auto it = planned_.find(method);
@@ -38,8 +39,11 @@ class FaultPlan {
     }
     Error error = std::move(it->second.front());
     it->second.pop_front();
+    ++fired_;
     return error;
   }
+  /// Calls that were made to fail.
+  [[nodiscard]] std::size_t fired() const { return fired_; }
   [[nodiscard]] int calls(std::string_view method) const {
     const auto it = calls_.find(method);
     return it == calls_.end() ? 0 : it->second;
@@ -49,6 +53,7 @@ class FaultPlan {
   std::map<std::string, std::deque<Error>, std::less<>> planned_;
   std::map<std::string, Error, std::less<>> always_;
   std::map<std::string, int, std::less<>> calls_;
+  std::size_t fired_ = 0;
 };
 
 }  // namespace skep::testing

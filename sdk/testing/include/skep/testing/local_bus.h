@@ -39,8 +39,13 @@ class LocalBus {
   /// The participant is gone (crash): calls to it fail, its own are never answered.
   void detach(const std::string& name);
   void set_travel(Travel travel) { travel_ = std::move(travel); }
+  /// Sees every frame that arrives, before its receiver does.
+  using Tap = std::function<void(const std::string& from, const std::string& to,
+                                 std::string_view header, std::string_view body)>;
+  void set_tap(Tap tap) { tap_ = std::move(tap); }
   /// Breaks the connections of all pairs for which `broken` holds, now; new calls connect again.
-  void disconnect(
+  /// How many there were.
+  std::size_t disconnect(
       const std::function<bool(const std::string& from, const std::string& to)>& broken);
   [[nodiscard]] std::uint64_t frames() const { return frames_; }
 
@@ -48,6 +53,7 @@ class LocalBus {
   class Participant;
   struct Link;
   Participant* find(const std::string& realm, const std::string& target);
+  Participant* search(const std::string& realm, const std::string& target);
   rpc::RpcEndpoint* endpoint(Participant& from, Participant& to);
   void make_endpoint(const std::shared_ptr<Link>& link, int side, Participant& from,
                      Participant& to);
@@ -56,7 +62,9 @@ class LocalBus {
 
   Loop& loop_;
   Travel travel_;
+  Tap tap_;
   std::map<std::string, std::unique_ptr<Participant>> participants_;
+  std::map<std::string, Participant*, std::less<>> found_;  // answers of find(), until somebody comes or goes
   std::map<std::pair<std::string, std::string>, std::shared_ptr<Link>> links_;  // names in order
   std::uint64_t frames_ = 0;
 };

@@ -7,6 +7,8 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <unordered_map>
+#include <vector>
 
 #include "skep/env.h"
 
@@ -34,21 +36,21 @@ class ManualLoop final : public Loop, public Clock {
   /// Advances until `done()`, at most by `limit`; whether it became true.
   bool run_until(const std::function<bool()>& done, Duration limit);
   void jump_wall_clock(Duration by) { wall_jump_ += by.count(); }
-  [[nodiscard]] std::size_t pending() const { return events_.size(); }
+  [[nodiscard]] std::size_t pending() const { return work_.size(); }
   /// Drops every event, as the end of a process does.
   void clear();
 
  private:
-  struct Event {
-    TimerId id;
-    std::function<void()> work;
-  };
+  using Due = std::pair<TimePoint, TimerId>;
+  /// The next event that was not cancelled; nullptr when there is none.
+  const Due* next();
+
   TimePoint now_{};
   WallTime wall_start_ = 1'700'000'000'000'000'000;
   std::int64_t wall_jump_ = 0;
   TimerId next_id_ = 1;
-  std::map<std::pair<TimePoint, TimerId>, Event> events_;
-  std::map<TimerId, TimePoint> due_;
+  std::vector<Due> heap_;  // earliest first; a cancelled event stays until its time comes
+  std::unordered_map<TimerId, std::function<void()>> work_;  // looked up, never walked
 };
 
 /// xoshiro256** from a seed.
