@@ -161,8 +161,7 @@ void DriverWatch::recover_runtime(const std::string& name, const std::string& dr
         }
         // First adopt, then recover: the driver removes what it is not told to keep.
         runtime::v1::RecoverRequest request;
-        for (auto& id :
-             hooks_.adopt(driver, {listed->containers().begin(), listed->containers().end()})) {
+        for (auto& id : hooks_.adopt(driver, listed->containers())) {
           request.add_container_ids(std::move(id));
         }
         if (listed_.insert(name).second) {
@@ -175,8 +174,7 @@ void DriverWatch::recover_runtime(const std::string& name, const std::string& dr
                 return;
               }
               if (found) {
-                hooks_.containers_recovered(
-                    driver, {found->containers().begin(), found->containers().end()});
+                hooks_.containers_recovered(driver, found->containers());
               }
               recovered(name, attempt, found ? ok() : Status(std::move(found).error()));
             });

@@ -21,7 +21,7 @@ namespace skep::node {
 
 class DriverWatch {
  public:
-  using Containers = std::vector<runtime::v1::ContainerInfo>;
+  using Containers = google::protobuf::RepeatedPtrField<runtime::v1::ContainerInfo>;
   /// Names are without the kind: "local", "oci".
   struct Hooks {
     std::function<volume::v1::RecoverRequest(const std::string&)> volumes_in_use;

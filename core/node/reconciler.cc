@@ -59,8 +59,7 @@ void Reconciler::check_runtime(const std::string& runtime) {
       [this, alive = alive_, runtime,
        asked_at = env_.loop.now()](const Result<runtime::v1::ListResponse>& listed) {
         if (*alive && listed) {
-          tasks_.take_containers(
-              runtime, {listed->containers().begin(), listed->containers().end()}, asked_at);
+          tasks_.take_containers(runtime, listed->containers(), asked_at);
         }
       });
 }

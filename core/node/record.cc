@@ -4,6 +4,8 @@
 
 #include <array>
 
+#include "core/model/validate_task.h"
+
 namespace skep::node {
 namespace {
 
@@ -116,7 +118,7 @@ std::map<std::string, std::string> container_labels(const v1::TaskRecord& record
   labels["com.docker.swarm.task.id"] = task.id();
   labels["com.docker.swarm.task.name"] = record.name();
   labels[kInstallationLabel] = config.installation_id;
-  labels[kRecordLabel] = base64(label_record(record).SerializeAsString());
+  labels[kRecordLabel] = base64(model::deterministic_bytes(label_record(record)));
   return labels;
 }
 

@@ -9,6 +9,14 @@
 namespace skep::node {
 namespace {
 
+/// The common case of every comparison: nothing new, and so nothing to apply and compare.
+bool is_known_to_run(const v1::TaskRecord& record, const runtime::v1::ContainerInfo& info) {
+  return info.state() == runtime::v1::CONTAINER_STATE_RUNNING &&
+         record.container() == v1::PROGRESS_DONE && record.started() == v1::PROGRESS_DONE &&
+         !record.exited() && record.status().container().container_id() == info.container_id() &&
+         record.status().container().pid() == info.pid();
+}
+
 bool owned(v1::Progress progress) {
   return progress == v1::PROGRESS_ATTEMPTED || progress == v1::PROGRESS_DONE;
 }
@@ -155,9 +163,11 @@ std::vector<std::string> TaskManager::adopt(const std::string& runtime,
 
 void TaskManager::take_container(const std::string& id, Entry& entry,
                                  const runtime::v1::ContainerInfo* info) {
-  const std::string before = entry.record.SerializeAsString();
-  apply_container(entry.record, info, env_.clock.wall_now());
-  entry.dirty = entry.dirty || entry.record.SerializeAsString() != before;
+  if (info == nullptr || !is_known_to_run(entry.record, *info)) {
+    const std::string before = entry.record.SerializeAsString();
+    apply_container(entry.record, info, env_.clock.wall_now());
+    entry.dirty = entry.dirty || entry.record.SerializeAsString() != before;
+  }
   pump(id);
 }
 

@@ -205,7 +205,10 @@ void TaskManager::save(Entry& entry) {
   if (!entry.dirty) {
     return;
   }
-  if (auto status = parts_.records.put(without_credentials(entry.record)); !status) {
+  const bool secret = !entry.record.task().spec().container().registry_auth().empty();
+  const auto status = secret ? parts_.records.put(without_credentials(entry.record))
+                             : parts_.records.put(entry.record);
+  if (!status) {
     // The runtime's labels hold enough to go on without; written again when the task moves.
     if (!std::exchange(save_failed_, true)) {
       SKEP_ERROR("task record was not written", {"task", entry.record.task().id()},

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/model/task_state.h"
+#include "core/model/validate_task.h"
 
 namespace skep::control {
 namespace {
@@ -21,7 +22,7 @@ std::uint64_t hash_for_node(const Task& task) {
   Task stable = task;
   stable.clear_meta();
   stable.clear_status();
-  return std::hash<std::string>()(stable.SerializeAsString());
+  return std::hash<std::string>()(model::deterministic_bytes(stable));
 }
 
 template <class References>

@@ -6,6 +6,7 @@
 #include "core/model/defaults.h"
 #include "core/model/ids.h"
 #include "core/model/task_state.h"
+#include "core/model/validate_task.h"
 #include "skep/log.h"
 
 namespace skep::control {
@@ -140,7 +141,7 @@ void Dispatcher::send_session(const std::string& session_id, Session& session, E
   message.set_heartbeat_period(period().count());
   if (node != nullptr) {
     *message.mutable_node() = *node;
-    session.node_spec_sent = node->spec().SerializeAsString();
+    session.node_spec_sent = model::deterministic_bytes(node->spec());
   }
   for (const auto& manager : settings_.managers) {
     message.add_managers(manager);

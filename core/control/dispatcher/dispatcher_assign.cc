@@ -5,6 +5,7 @@
 
 #include "core/control/dispatcher/dispatcher.h"
 #include "core/model/defaults.h"
+#include "core/model/validate_task.h"
 
 namespace skep::control {
 namespace {
@@ -101,7 +102,7 @@ void Dispatcher::node_changed(const std::string& node_id,
     return;
   }
   Session& session = sessions_.at(it->second);
-  if (session.stream_open && node->spec().SerializeAsString() != session.node_spec_sent) {
+  if (session.stream_open && model::deterministic_bytes(node->spec()) != session.node_spec_sent) {
     send_session(it->second, session, effects);
   }
   if (session.assignments == nullptr) {

@@ -4,6 +4,7 @@
 
 #include "core/model/task_state.h"
 #include "core/model/task_status.h"
+#include "core/model/validate_task.h"
 
 namespace skep::control {
 namespace {
@@ -72,7 +73,7 @@ std::vector<store::Transaction> ObservedWrites::take(const store::View& view,
     if (change.description) {
       *node.mutable_description() = *change.description;
     }
-    if (node.SerializeAsString() != known->SerializeAsString()) {
+    if (model::deterministic_bytes(node) != model::deterministic_bytes(*known)) {
       batch.put(std::move(node));
     }
   }

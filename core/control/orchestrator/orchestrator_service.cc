@@ -1,6 +1,7 @@
 #include "core/control/orchestrator/orchestrator_service.h"
 
 #include "core/control/orchestrator/modes.h"
+#include "core/model/validate_task.h"
 
 namespace skep::control {
 
@@ -20,7 +21,24 @@ std::string node_facts(const pb::Node& node) {
   *facts.mutable_description()->mutable_platform() = node.description().platform();
   *facts.mutable_description()->mutable_engine()->mutable_labels() =
       node.description().engine().labels();
-  return facts.SerializeAsString();
+  return model::deterministic_bytes(facts);
+}
+
+/// A task on its way to running, as its node reports it: most changes there are, and no decision
+/// depends on how far it came.
+bool is_on_its_way(const pb::Task& task) {
+  return task.status().state() >= pb::TASK_STATE_ASSIGNED &&
+         task.status().state() < pb::TASK_STATE_RUNNING;
+}
+
+bool is_only_progress(const pb::Task* before, const pb::Task* after) {
+  return before != nullptr && after != nullptr && is_on_its_way(*before) &&
+         is_on_its_way(*after) && before->desired_state() == after->desired_state() &&
+         before->node_id() == after->node_id() &&
+         before->slot_removed() == after->slot_removed() &&
+         before->spec_version() == after->spec_version() &&
+         before->start_not_before() == after->start_not_before() &&
+         before->ports_size() == after->ports_size();
 }
 
 }  // namespace
@@ -55,8 +73,11 @@ void OrchestratorLoop::on_commit(const store::Commit& commit) {
     switch (event.table) {
       case store::Table::kService: services_.mark(event.id); break;
       case store::Table::kTask: {
-        const auto* task = event.after ? event.after_as<pb::Task>() : event.before_as<pb::Task>();
-        services_.mark(task->service_id());
+        const auto* before = event.before_as<pb::Task>();
+        const auto* after = event.after_as<pb::Task>();
+        if (!is_only_progress(before, after)) {
+          services_.mark((after != nullptr ? after : before)->service_id());
+        }
         break;
       }
       case store::Table::kNode: note_node(event); break;

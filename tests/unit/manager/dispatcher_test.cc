@@ -164,6 +164,32 @@ TEST(Dispatcher, WhatTheNodeReportedItselfIsNotSentBack) {
   EXPECT_EQ(world.messages.size(), 1U);
 }
 
+TEST(Dispatcher, TheOrderOfMapsInBytesIsNoChange) {
+  World world;
+  Node node = *world.store.view().get<Node>("n1");
+  world.add_task("t1", "n1");
+  Task task = *world.store.view().get<Task>("t1");
+  for (int i = 0; i < 20; ++i) {
+    (*node.mutable_spec()->mutable_labels())["l" + std::to_string(i)] = "x";
+    (*task.mutable_service_labels())["l" + std::to_string(i)] = "x";
+  }
+  world.put(node);
+  world.put(task);
+  const std::string session = world.open("n1");
+  world.open_assignments(session);
+  world.sent(session);
+  const auto sessions = world.session_messages.size();
+  for (int state = model::v1::TASK_STATE_ACCEPTED; state <= model::v1::TASK_STATE_RUNNING;
+       state += 64) {
+    ASSERT_TRUE(world.report(session, "t1", static_cast<model::v1::TaskState>(state), 1));
+    world.settle();
+    world.put(*world.store.view().get<Node>("n1"));
+    world.advance(500ms);
+  }
+  EXPECT_EQ(world.messages.size(), 1U);
+  EXPECT_EQ(world.session_messages.size(), sessions);
+}
+
 TEST(Dispatcher, ChangesGatherWhileTheStreamHasNoCredit) {
   World world;
   const std::string session = world.open("n1");
