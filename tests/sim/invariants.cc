@@ -48,6 +48,13 @@ void Invariants::on_leading(const store::View& view) {
   index_ = view.applied_index();
 }
 
+void Invariants::on_acknowledged(std::uint64_t version) {
+  if (version == 0 || version > index_) {
+    violate("change " + std::to_string(version) + " was acknowledged, but only " +
+            std::to_string(index_) + " are committed");
+  }
+}
+
 void Invariants::on_commit(const store::View& view, const store::Commit& commit, WallTime now) {
   ++commits_;
   index_ = commit.index;

@@ -9,6 +9,7 @@
 
 #include "core/control/control_loop.h"
 #include "core/store/view.h"
+#include "trace.h"
 
 namespace skep::sim {
 
@@ -20,6 +21,8 @@ class Invariants {
   explicit Invariants(std::function<bool(const pb::Task&)> runs_somewhere)
       : runs_somewhere_(std::move(runs_somewhere)) {}
 
+  /// The operator was told "done": that change is committed.
+  void on_acknowledged(std::uint64_t version);
   /// A manager leads (again): everything committed before must be there, and nothing else.
   void on_leading(const store::View& view);
   void on_commit(const store::View& view, const store::Commit& commit, WallTime now);
@@ -52,10 +55,17 @@ class Invariants {
 /// The manager loop that feeds the invariants.
 class InvariantLoop final : public control::ControlLoop {
  public:
-  InvariantLoop(const control::LoopContext& context, Invariants& invariants)
-      : context_(context), invariants_(invariants) {}
-  void start() override { invariants_.on_leading(context_.view); }
+  InvariantLoop(const control::LoopContext& context, Invariants& invariants, Trace& trace)
+      : context_(context), invariants_(invariants), trace_(trace) {}
+  void start() override {
+    trace_.note(context_.env.loop.now(), "leads", context_.view.applied_index());
+    invariants_.on_leading(context_.view);
+  }
   void on_commit(const store::Commit& commit) override {
+    trace_.note(context_.env.loop.now(), "commit", commit.index);
+    for (const store::Event& event : commit.events) {
+      trace_.note(context_.env.loop.now(), event.id, static_cast<std::uint64_t>(event.action));
+    }
     invariants_.on_commit(context_.view, commit, context_.env.clock.wall_now());
   }
   void stop() override {}
@@ -63,6 +73,7 @@ class InvariantLoop final : public control::ControlLoop {
  private:
   control::LoopContext context_;
   Invariants& invariants_;
+  Trace& trace_;
 };
 
 }  // namespace skep::sim

@@ -1,82 +1,27 @@
 // The simulator: runs seeds until the time is over or all are done, stops at the first violation.
 //
-//   sim [--seeds N] [--first-seed K] [--seconds S] [--verbose]
-//   sim_mutants --mutant M [...]     with one defect switched on: success means that it was caught
+//   sim [--seeds N] [--first-seed K] [--seconds S] [--regressions FILE] [--verbose]
+//   sim --check-determinism [--first-seed K]   runs one seed twice and compares all that happened
+//   sim_mutants --mutant M [...]               with one defect switched on: success means it was caught
 //
-// A seed in which nothing fired is said to be empty and does not count. Exit 1: a violation, with the
-// number to replay.
+// A seed with too few nodes, tasks, minutes or faults does not count; more than a few of those fail the
+// run. Exit 1: a violation, with the number to replay, or too little was tested; 2: bad arguments.
 
-#include <charconv>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <map>
 #include <string>
 #include <vector>
 
+#include "options.h"
 #include "skep/log.h"
-#include "skep/mutant.h"
 #include "world.h"
 
+namespace skep::sim {
 namespace {
 
-struct Options {
-  std::uint64_t seeds = 20;
-  std::uint64_t first_seed = 1;
-  double seconds = 0;  // 0: no limit
-  bool verbose = false;
-  int mutant = 0;
-};
-
-/// "--flag value" and "--flag=value".
-std::vector<std::string> split_flags(int argc, char** argv) {
-  std::vector<std::string> words;
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    const auto equals = word.find('=');
-    words.push_back(word.substr(0, equals));
-    if (equals != std::string::npos) {
-      words.push_back(word.substr(equals + 1));
-    }
-  }
-  return words;
-}
-
-bool take_number(const std::string& text, std::uint64_t& number) {
-  const auto result = std::from_chars(text.data(), text.data() + text.size(), number);
-  return result.ec == std::errc() && result.ptr == text.data() + text.size();
-}
-
-bool parse(int argc, char** argv, Options& options) {
-  const std::vector<std::string> words = split_flags(argc, argv);
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    const std::string& flag = words[i];
-    if (flag == "--verbose") {
-      options.verbose = true;
-      continue;
-    }
-    std::uint64_t number = 0;
-    const bool has_number = i + 1 < words.size() && take_number(words[i + 1], number);
-    if (has_number && flag == "--seeds") {
-      options.seeds = number;
-    } else if (has_number && flag == "--first-seed") {
-      options.first_seed = number;
-    } else if (has_number && flag == "--seconds") {
-      options.seconds = static_cast<double>(number);
-#ifdef SKEP_MUTANTS
-    } else if (has_number && flag == "--mutant") {
-      options.mutant = static_cast<int>(number);
-      skep::active_mutant = options.mutant;
-#endif
-    } else {
-      std::fprintf(stderr,
-                   "sim: '%s' is no argument or lacks a number; use --seeds N --first-seed K "
-                   "--seconds S --verbose\n",
-                   flag.c_str());
-      return false;
-    }
-    ++i;
-  }
-  return true;
-}
+constexpr double kUselessMax = 0.03;  // share of seeds that may not count
 
 std::string list(const std::map<std::string, std::size_t>& counts) {
   std::string text;
@@ -86,47 +31,124 @@ std::string list(const std::map<std::string, std::size_t>& counts) {
   return text.empty() ? "none" : text;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  Options options;
-  if (!parse(argc, argv, options)) {
-    return 2;
-  }
-  skep::log::set_level(options.verbose ? skep::LogLevel::kDebug : skep::LogLevel::kError);
-  const auto start = std::chrono::steady_clock::now();
+struct Totals {
   std::uint64_t green = 0;
-  std::uint64_t empty = 0;
-  for (std::uint64_t seed = options.first_seed; seed < options.first_seed + options.seeds; ++seed) {
-    const double spent =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    if (options.seconds > 0 && spent > options.seconds) {
+  std::uint64_t useless = 0;  // did not count
+  std::uint64_t tasks = 0;
+  double minutes = 0;
+  std::map<std::string, std::size_t> faults;
+
+  void add(const Outcome& outcome) {
+    outcome.why_it_does_not_count().empty() ? ++green : ++useless;
+    tasks += outcome.tasks;
+    minutes += outcome.virtual_minutes;
+    for (const auto& [name, count] : outcome.faults) {
+      faults[name] += count;
+    }
+  }
+  void print(double seconds) const {
+    const double seeds = static_cast<double>(std::max<std::uint64_t>(green + useless, 1));
+    std::printf("%llu seeds green, %llu did not count; %llu tasks, %.1f virtual hours, %.2f s per seed\n"
+                "faults that fired: %s\n",
+                static_cast<unsigned long long>(green), static_cast<unsigned long long>(useless),
+                static_cast<unsigned long long>(tasks), minutes / 60, seconds / seeds,
+                list(faults).c_str());
+  }
+  [[nodiscard]] bool enough() const {
+    return green > 0 && static_cast<double>(useless) <=
+                            std::max(1.0, kUselessMax * static_cast<double>(green + useless));
+  }
+};
+
+void print(const Outcome& outcome) {
+  const std::string useless = outcome.why_it_does_not_count();
+  std::printf("seed %llu: %zu nodes, %zu tasks, %.1f virtual minutes, %zu commits, %llu frames, trace "
+              "%016llx; faults: %s%s%s\n",
+              static_cast<unsigned long long>(outcome.seed), outcome.nodes, outcome.tasks,
+              outcome.virtual_minutes, outcome.commits,
+              static_cast<unsigned long long>(outcome.frames),
+              static_cast<unsigned long long>(outcome.trace_hash), list(outcome.faults).c_str(),
+              useless.empty() ? "" : "; DOES NOT COUNT: ", useless.c_str());
+  if (!outcome.violation.empty()) {
+    std::printf("VIOLATION in seed %llu: %s\nreplay: sim --first-seed %llu --seeds 1\n",
+                static_cast<unsigned long long>(outcome.seed), outcome.violation.c_str(),
+                static_cast<unsigned long long>(outcome.seed));
+  }
+  std::fflush(stdout);
+}
+
+int check_determinism(std::uint64_t seed) {
+  World first(seed, Trace::Keep::kLines);
+  (void)first.run();
+  World second(seed, Trace::Keep::kLines);
+  (void)second.run();
+  const auto& a = first.trace().lines();
+  const auto& b = second.trace().lines();
+  if (first.trace().hash() == second.trace().hash() && a == b) {
+    std::printf("seed %llu: two runs of %zu events are equal, trace %016llx\n",
+                static_cast<unsigned long long>(seed), a.size(),
+                static_cast<unsigned long long>(first.trace().hash()));
+    return a.empty() ? 1 : 0;
+  }
+  const auto [left, right] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
+  const auto at = left - a.begin();
+  std::printf("seed %llu is not deterministic: its two runs differ at event %td of %zu and %zu\n",
+              static_cast<unsigned long long>(seed), at, a.size(), b.size());
+  for (auto line = std::max<std::ptrdiff_t>(0, at - 5); line < at; ++line) {
+    std::printf("  both:   %s\n", a[static_cast<std::size_t>(line)].c_str());
+  }
+  std::printf("  first:  %s\n  second: %s\n", left == a.end() ? "(ends)" : left->c_str(),
+              right == b.end() ? "(ends)" : right->c_str());
+  return 1;
+}
+
+int run_seeds(const Options& options, const std::vector<std::uint64_t>& regressions) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto spent = [start] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  Totals totals;
+  for (std::uint64_t i = 0; i < regressions.size() + options.seeds; ++i) {
+    const bool old = i < regressions.size();
+    if (!old && options.seconds > 0 && spent() > options.seconds) {
       break;
     }
-    skep::sim::Outcome outcome;
-    {
-      skep::sim::World world(seed);
-      outcome = world.run();
-    }
-    std::printf("seed %llu: %zu nodes, %zu tasks, %.1f virtual minutes, %zu commits, %llu frames; "
-                "faults: %s\n",
-                static_cast<unsigned long long>(seed), outcome.nodes, outcome.tasks,
-                outcome.virtual_minutes, outcome.commits,
-                static_cast<unsigned long long>(outcome.frames), list(outcome.faults).c_str());
-    std::fflush(stdout);
+    const std::uint64_t seed = old ? regressions[i] : options.first_seed + i - regressions.size();
+    const Outcome outcome = World(seed).run();
+    print(outcome);
     if (!outcome.violation.empty()) {
-      std::printf("VIOLATION in seed %llu: %s\nreplay: sim --first-seed %llu --seeds 1\n",
-                  static_cast<unsigned long long>(seed), outcome.violation.c_str(),
-                  static_cast<unsigned long long>(seed));
-      return options.mutant != 0 ? 0 : 1;
+      if (options.mutant == 0) {
+        return 1;
+      }
+      std::printf("mutant %d was caught after %llu seeds\n", options.mutant,
+                  static_cast<unsigned long long>(i + 1));
+      return 0;
     }
-    outcome.faults.empty() ? ++empty : ++green;
+    totals.add(outcome);
   }
-  std::printf("%llu seeds green, %llu empty (nothing fired)\n",
-              static_cast<unsigned long long>(green), static_cast<unsigned long long>(empty));
+  totals.print(spent());
   if (options.mutant != 0) {
     std::printf("mutant %d was not caught\n", options.mutant);
     return 1;
   }
-  return green == 0 ? 1 : 0;
+  if (!totals.enough()) {
+    std::printf("too little was tested: too many seeds did not count\n");
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace skep::sim
+
+int main(int argc, char** argv) {
+  skep::sim::Options options;
+  std::vector<std::uint64_t> regressions;
+  if (!skep::sim::parse_options(argc, argv, options) ||
+      (!options.regressions.empty() && !skep::sim::read_seeds(options.regressions, regressions))) {
+    return 2;
+  }
+  skep::log::set_level(options.verbose ? skep::LogLevel::kDebug : skep::LogLevel::kError);
+  return options.check_determinism ? skep::sim::check_determinism(options.first_seed)
+                                   : skep::sim::run_seeds(options, regressions);
 }

@@ -120,6 +120,16 @@ std::string SimNode::leftovers(const std::function<bool(const std::string&)>& ke
       found += " sandbox of task " + sandbox + " is left on " + id_ + ";";
     }
   }
+  for (const auto& [name, mount] : volume.mounts) {
+    if (!keep(mount)) {
+      found += " volume " + name + " of task " + mount + " is left mounted on " + id_ + ";";
+    }
+  }
+  for (const auto& [key, endpoint] : network.endpoints) {
+    if (!keep(key.second)) {
+      found += " endpoint of task " + key.second + " is left on " + id_ + ";";
+    }
+  }
   return found;
 }
 

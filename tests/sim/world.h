@@ -1,7 +1,7 @@
 #pragma once
 
 // One seeded run: a cluster, a phase with faults, a healed phase that must reach the goal. Everything
-// happens in one thread and in virtual time; equal seeds give equal runs.
+// happens in one thread and in virtual time; equal seeds give equal runs, which the trace proves.
 
 #include <map>
 #include <memory>
@@ -12,6 +12,7 @@
 #include "invariants.h"
 #include "sim_manager.h"
 #include "sim_node.h"
+#include "trace.h"
 
 namespace skep::sim {
 
@@ -25,25 +26,36 @@ struct Outcome {
   std::size_t commits = 0;
   std::uint64_t frames = 0;
   double virtual_minutes = 0;
-  std::map<std::string, std::size_t> faults;  ///< those that really fired
-  std::map<std::string, std::size_t> actions; ///< of the operator
+  std::map<std::string, std::size_t> faults;  ///< those that really fired, operator's actions too
+  std::uint64_t trace_hash = 0;
+
+  [[nodiscard]] std::size_t faults_fired() const;
+  /// Empty: enough happened for the seed to count. Otherwise what there was too little of.
+  [[nodiscard]] std::string why_it_does_not_count() const;
 };
 
 class World {
  public:
-  explicit World(std::uint64_t seed);
+  explicit World(std::uint64_t seed, Trace::Keep keep = Trace::Keep::kHash);
   ~World();
   Outcome run();
+  [[nodiscard]] const Trace& trace() const { return trace_; }
 
  private:
-  struct Wish {  // what the operator asked for last and was told "done"
-    std::uint64_t replicas = 0;
-  };
+  // world.cc
+  [[nodiscard]] bool must_stop();
+  void run_healed();
+  [[nodiscard]] Outcome outcome();
 
   // world_setup.cc
   bool set_up();
-  void create_service(std::size_t number);
+  [[nodiscard]] bool bootstrap();
+  [[nodiscard]] bool join_nodes(std::size_t count);
+  void make_node(const std::string& id);
+  void create_first_services();
+  void create_service(const pb::ServiceSpec& spec);
   [[nodiscard]] pb::ServiceSpec draw_spec(std::size_t number);
+  [[nodiscard]] std::uint64_t tasks_of(const pb::ServiceSpec& spec) const;
   [[nodiscard]] Duration travel(const std::string& from, const std::string& to);
   [[nodiscard]] bool container_runs(const pb::Task& task) const;
 
@@ -64,6 +76,10 @@ class World {
 
   // world_operator.cc
   void one_action();
+  template <class Method>
+  void ask(const typename Method::Request& request);
+  template <class Object>
+  void note_answer(const Object& answered);
   void update_service(const pb::Service& service, const std::function<bool(pb::ServiceSpec&)>& change,
                       bool rollback);
   void update_node(const std::string& id, pb::Availability availability);
@@ -80,13 +96,14 @@ class World {
   testing::ManualLoop loop_;
   testing::SeededRandom rng_;
   testing::LocalBus bus_;
+  Trace trace_;
   Invariants invariants_;
   rpc::MethodTable no_methods_;
   rpc::Caller* user_ = nullptr;
   std::unique_ptr<SimManager> manager_;
   std::vector<std::unique_ptr<SimNode>> nodes_;
   std::set<std::string> enabled_;        // fault classes of this seed
-  std::set<std::string> cut_off_;        // nodes behind a partition
+  std::set<std::string, std::less<>> cut_off_;  // nodes behind a partition
   bool healed_ = false;
   TimePoint slow_until_{};
   Outcome outcome_;

@@ -12,6 +12,7 @@ const char* const kDrivers[] = {"runtime/oci", "volume/local", "network/bridge"}
 
 void World::fire(const std::string& name) {
   ++outcome_.faults[name];
+  trace_.note(loop_.now(), name, rng_.next());
 }
 
 void World::schedule_faults() {
@@ -58,10 +59,11 @@ void World::one_fault() {
 }
 
 void World::break_connection(SimNode& node) {
-  fire("connection broken");
-  bus_.disconnect([&node](const std::string& from, const std::string& to) {
-    return from == node.agent_name() && to == "m1/core";
-  });
+  if (bus_.disconnect([&node](const std::string& from, const std::string& to) {
+        return from == node.agent_name() && to == "m1/core";
+      }) > 0) {
+    fire("connection broken");
+  }
 }
 
 void World::partition(SimNode& node) {
@@ -130,13 +132,20 @@ void World::end_container(SimNode& node) {
 }
 
 void World::fail_driver_calls(SimNode& node) {
-  fire("driver call failed");
   const Error errors[] = {Error{Code::kUnavailable, "simulated: not now"},
                           Error{Code::kInternal, "simulated: defect"},
                           Error{Code::kTimeout, "simulated: no answer"}};
-  const char* const methods[] = {"pull", "create", "start", "stop", "remove", "list", "wait"};
-  node.runtime.faults.fail(methods[rng_.below(7)], errors[rng_.below(3)],
-                           static_cast<int>(1 + rng_.below(3)));
+  const char* const runtime[] = {"pull", "create", "start", "stop", "remove", "list", "wait"};
+  const char* const network[] = {"create_endpoint", "join", "leave", "delete_endpoint", "list",
+                                 "recover"};
+  const char* const volume[] = {"create", "mount", "unmount", "recover"};
+  const Error& error = errors[rng_.below(3)];
+  const int times = static_cast<int>(1 + rng_.below(3));
+  switch (rng_.below(4)) {
+    case 0: return node.network.faults.fail(network[rng_.below(6)], error, times);
+    case 1: return node.volume.faults.fail(volume[rng_.below(4)], error, times);
+    default: return node.runtime.faults.fail(runtime[rng_.below(7)], error, times);
+  }
 }
 
 void World::restart_driver(SimNode& node) {
@@ -161,6 +170,8 @@ void World::heal() {
   manager_->start();
   for (const auto& node : nodes_) {
     node->runtime.faults.clear();
+    node->network.faults.clear();
+    node->volume.faults.clear();
     if (!node->is_on()) {
       node->power_on();
     }

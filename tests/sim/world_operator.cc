@@ -20,6 +20,33 @@ bool wants_node(const pb::Service& service, const pb::Node& node) {
 }
 }  // namespace
 
+template <class Object>
+void World::note_answer(const Object& answered) {
+  invariants_.on_acknowledged(answered.meta().version());
+}
+
+template <class Method>
+void World::ask(const typename Method::Request& request) {
+  rpc::call<Method>(*user_, "core", request, {.deadline = 30s},
+                    [this](const Result<typename Method::Response>& answer) {
+                      if constexpr (requires { answer->service(); }) {
+                        if (answer) {
+                          note_answer(answer->service());
+                        }
+                      } else if constexpr (requires { answer->node(); }) {
+                        if (answer) {
+                          note_answer(answer->node());
+                        }
+                      }
+                    });
+}
+
+void World::create_service(const pb::ServiceSpec& spec) {
+  control::v1::CreateServiceRequest request;
+  *request.mutable_spec() = spec;
+  ask<control::v1::methods::CreateService>(request);
+}
+
 void World::update_service(const pb::Service& service,
                            const std::function<bool(pb::ServiceSpec&)>& change, bool rollback) {
   control::v1::UpdateServiceRequest request;
@@ -30,8 +57,7 @@ void World::update_service(const pb::Service& service,
   if (!change(*request.mutable_spec())) {
     return;
   }
-  rpc::call<control::v1::methods::UpdateService>(*user_, "core", request, {.deadline = 30s},
-                                                 [](const auto&) {});
+  ask<control::v1::methods::UpdateService>(request);
 }
 
 void World::update_node(const std::string& id, pb::Availability availability) {
@@ -44,8 +70,7 @@ void World::update_node(const std::string& id, pb::Availability availability) {
   request.set_version(node->meta().version());
   *request.mutable_spec() = node->spec();
   request.mutable_spec()->set_availability(availability);
-  rpc::call<control::v1::methods::UpdateNode>(*user_, "core", request, {.deadline = 30s},
-                                              [](const auto&) {});
+  ask<control::v1::methods::UpdateNode>(request);
 }
 
 void World::one_action() {
@@ -61,7 +86,7 @@ void World::one_action() {
   }
   if (kind == 2 || services.empty()) {
     fire("operator: create");
-    return create_service(100 + rng_.below(1000));
+    return create_service(draw_spec(100 + rng_.below(1000)));
   }
   auto chosen = services.begin();
   std::advance(chosen, static_cast<std::ptrdiff_t>(rng_.below(services.size())));
@@ -70,8 +95,7 @@ void World::one_action() {
     fire("operator: remove");
     control::v1::RemoveServiceRequest request;
     request.set_ref(service.id());
-    rpc::call<control::v1::methods::RemoveService>(*user_, "core", request, {.deadline = 30s},
-                                                   [](const auto&) {});
+    ask<control::v1::methods::RemoveService>(request);
   } else if (kind < 6) {
     fire("operator: scale");
     update_service(service, [this](pb::ServiceSpec& spec) {

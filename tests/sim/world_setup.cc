@@ -1,4 +1,3 @@
-#include "skep/control.methods.h"
 #include "world.h"
 
 namespace skep::sim {
@@ -6,13 +5,14 @@ namespace skep::sim {
 namespace {
 constexpr std::size_t kNodesMin = 20;
 constexpr std::size_t kServices = 10;
+constexpr std::uint64_t kTasksMin = 205;  // wanted at the beginning
 const char* const kImages[] = {"app:1", "app:2", "app:3"};
 }  // namespace
 
 Duration World::travel(const std::string& from, const std::string& to) {
-  const auto realm = [](const std::string& name) { return name.substr(0, name.find('/')); };
-  const std::string a = realm(from);
-  const std::string b = realm(to);
+  const auto realm = [](std::string_view name) { return name.substr(0, name.find('/')); };
+  const std::string_view a = realm(from);
+  const std::string_view b = realm(to);
   if (a == b) {
     return 0ns;
   }
@@ -42,8 +42,17 @@ bool World::set_up() {
   user_ = &bus_.attach("m1/user", "m1", {}, no_methods_, local);
   manager_ = std::make_unique<SimManager>(
       loop_, bus_, rng_.next(), [this](const control::LoopContext& context) {
-        return std::make_unique<InvariantLoop>(context, invariants_);
+        return std::make_unique<InvariantLoop>(context, invariants_, trace_);
       });
+  if (!bootstrap() || !join_nodes(kNodesMin + rng_.below(6))) {
+    return false;
+  }
+  create_first_services();
+  loop_.advance(20s);
+  return true;
+}
+
+bool World::bootstrap() {
   pb::Cluster cluster;
   cluster.set_id("c1");
   cluster.mutable_spec()->set_name("default");
@@ -52,18 +61,19 @@ bool World::set_up() {
   self.set_id("m1");
   self.mutable_spec()->set_role(pb::NODE_ROLE_MANAGER);
   self.mutable_spec()->set_availability(pb::AVAILABILITY_DRAIN);
-  bool bootstrapped = false;
+  bool done = false;
   manager_->manager().bootstrap(cluster, self,
-                                [&](const Status& status) { bootstrapped = status.has_value(); });
-  if (!loop_.run_until([&] { return bootstrapped; }, 30s)) {
-    return false;
-  }
-  const std::size_t count = kNodesMin + rng_.below(6);
+                                [&](const Status& status) { done = status.has_value(); });
+  return loop_.run_until([&] { return done; }, 30s);
+}
+
+bool World::join_nodes(std::size_t count) {
   store::Transaction joined;
   for (std::size_t i = 1; i <= count; ++i) {
     pb::Node node;
     node.set_id("n" + std::to_string(i));
     (*node.mutable_spec()->mutable_labels())["zone"] = i % 2 == 0 ? "even" : "odd";
+    (*node.mutable_spec()->mutable_labels())["rack"] = std::to_string(i % 3);
     joined.put(std::move(node));
   }
   bool committed = false;
@@ -73,26 +83,46 @@ bool World::set_up() {
     return false;
   }
   for (std::size_t i = 1; i <= count; ++i) {
-    auto& node = *nodes_.emplace_back(
-        std::make_unique<SimNode>("n" + std::to_string(i), loop_, bus_, rng_.next()));
-    for (const char* image : kImages) {
-      node.runtime.publish_image(image);
-    }
-    node.runtime.publish_image("bad:1");
-    node.runtime.by_image["bad:1"].runs_for = between(0ms, 3s);
-    node.runtime.by_image["bad:1"].exit_code = 1;
-    auto& behaviour = node.runtime.behaviour;
-    behaviour.pull_latency = between(0ms, 4s);
-    behaviour.create_latency = between(0ms, 50ms);
-    behaviour.start_latency = between(0ms, 200ms);
-    behaviour.stop_latency = between(0ms, 3s);
-    behaviour.ignores_stop_signal = rng_.chance(10);
+    make_node("n" + std::to_string(i));
   }
-  for (std::size_t i = 1; i <= kServices; ++i) {
-    create_service(i);
-  }
-  loop_.advance(20s);
   return true;
+}
+
+void World::make_node(const std::string& id) {
+  auto& node = *nodes_.emplace_back(std::make_unique<SimNode>(id, loop_, bus_, rng_.next()));
+  for (const char* image : kImages) {
+    node.runtime.publish_image(image);
+  }
+  node.runtime.publish_image("bad:1");
+  node.runtime.by_image["bad:1"].runs_for = between(0ms, 3s);
+  node.runtime.by_image["bad:1"].exit_code = 1;
+  auto& behaviour = node.runtime.behaviour;
+  behaviour.pull_latency = between(0ms, 4s);
+  behaviour.create_latency = between(0ms, 50ms);
+  behaviour.start_latency = between(0ms, 200ms);
+  behaviour.stop_latency = between(0ms, 3s);
+  behaviour.ignores_stop_signal = rng_.chance(10);
+}
+
+std::uint64_t World::tasks_of(const pb::ServiceSpec& spec) const {
+  if (!spec.has_global()) {
+    return spec.replicated().replicas();
+  }
+  return spec.task().placement().constraints().empty() ? nodes_.size() : nodes_.size() / 2;
+}
+
+void World::create_first_services() {
+  std::uint64_t tasks = 0;
+  for (std::size_t i = 1; i <= kServices; ++i) {
+    const pb::ServiceSpec spec = draw_spec(i);
+    tasks += tasks_of(spec);
+    create_service(spec);
+  }
+  if (tasks < kTasksMin) {  // What the draw left open.
+    pb::ServiceSpec spec = draw_spec(kServices + 1);
+    spec.mutable_replicated()->set_replicas(kTasksMin - tasks);
+    create_service(spec);
+  }
 }
 
 pb::ServiceSpec World::draw_spec(std::size_t number) {
@@ -111,19 +141,18 @@ pb::ServiceSpec World::draw_spec(std::size_t number) {
   if (rng_.chance(30)) {
     task.mutable_placement()->add_constraints("node.labels.zone==even");
   }
+  if (rng_.chance(25)) {
+    auto& mount = *task.mutable_container()->add_mounts();
+    mount.set_type(pb::Mount::VOLUME);
+    mount.set_source("data" + std::to_string(number));
+    mount.set_target("/data");
+  }
   auto& update = *spec.mutable_update();
   update.set_parallelism(rng_.below(5));
   update.set_delay(between(0s, 2s).count());
   update.set_order(rng_.chance(30) ? pb::UpdateConfig::START_FIRST : pb::UpdateConfig::STOP_FIRST);
   update.set_failure_action(static_cast<pb::UpdateConfig::FailureAction>(rng_.below(3)));
   return spec;
-}
-
-void World::create_service(std::size_t number) {
-  control::v1::CreateServiceRequest request;
-  *request.mutable_spec() = draw_spec(number);
-  rpc::call<control::v1::methods::CreateService>(*user_, "core", request, {.deadline = 30s},
-                                                 [](const auto&) {});
 }
 
 }  // namespace skep::sim

@@ -1,0 +1,27 @@
+#pragma once
+
+// The command line of the simulator.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace skep::sim {
+
+struct Options {
+  std::uint64_t seeds = 20;
+  std::uint64_t first_seed = 1;
+  double seconds = 0;  ///< 0: no limit
+  bool verbose = false;
+  bool check_determinism = false;
+  std::string regressions;  ///< file with seeds that run first; empty: none
+  int mutant = 0;
+};
+
+/// "--flag value" and "--flag=value". False after saying on stderr what is wrong.
+bool parse_options(int argc, char** argv, Options& options);
+
+/// The seeds of a file: one number per line, "#" begins a comment. False after saying what is wrong.
+bool read_seeds(const std::string& path, std::vector<std::uint64_t>& seeds);
+
+}  // namespace skep::sim
