@@ -32,10 +32,11 @@ function(skep_add_plugin name)
     LINK_DEPENDS ${SKEP_CMAKE_DIR}/plugin.map)
 endfunction()
 
-# skep_add_conformance_test(NAME [ARGS --image ARCHIVE]): the suites of the plugin's kinds, through
-# agent-plugin-host --verify; found beside the SDK, in PATH, or as SKEP_PLUGIN_HOST.
+# skep_add_conformance_test(NAME [ROOT] [ARGS --image ARCHIVE]): the suites of the plugin's kinds, through
+# agent-plugin-host --verify; found beside the SDK, in PATH, or as SKEP_PLUGIN_HOST. ROOT: it needs root, as
+# network drivers do.
 function(skep_add_conformance_test name)
-  cmake_parse_arguments(ARG "" "" "ARGS" ${ARGN})
+  cmake_parse_arguments(ARG "ROOT" "" "ARGS" ${ARGN})
   if(TARGET agent-plugin-host OR SKEP_CONFORMANCE_IN_TREE)
     set(host $<TARGET_FILE:agent-plugin-host>)
   else()
@@ -43,5 +44,9 @@ function(skep_add_conformance_test name)
     set(host ${SKEP_PLUGIN_HOST})
   endif()
   add_test(NAME conformance_${name} COMMAND ${host} --verify $<TARGET_FILE:${name}> ${ARG_ARGS})
-  set_tests_properties(conformance_${name} PROPERTIES LABELS "conformance" TIMEOUT 120)
+  set(labels conformance)
+  if(ARG_ROOT)
+    list(APPEND labels root)
+  endif()
+  set_tests_properties(conformance_${name} PROPERTIES LABELS "${labels}" TIMEOUT 300)
 endfunction()

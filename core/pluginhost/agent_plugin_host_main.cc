@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 
 #include "core/pluginhost/shell.h"
 #include "core/pluginhost/verify.h"
@@ -50,9 +51,16 @@ Result<plugin::v1::BootParams> read_boot(int fd) {
   return boot;
 }
 
+/// "2026-01-02T03:04:05.678Z info  text": what `agentctl plugin logs` prints as it is. [any thread]
 void write_log(LogLevel level, std::string_view text) {
-  static constexpr const char* kNames[] = {"trace", "debug", "info", "warning", "error"};
-  std::fprintf(stderr, "%s %.*s\n", kNames[static_cast<int>(level)], static_cast<int>(text.size()), text.data());
+  static constexpr const char* kNames[] = {"trace", "debug", "info", "warn", "error"};
+  const WallTime now = PosixClock().wall_now();
+  const std::time_t seconds = now / 1'000'000'000;
+  std::tm utc{};
+  char time[32] = {};
+  std::strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%S", ::gmtime_r(&seconds, &utc));
+  std::fprintf(stderr, "%s.%03dZ %-5s %.*s\n", time, static_cast<int>(now / 1'000'000 % 1000),
+               kNames[static_cast<int>(level)], static_cast<int>(text.size()), text.data());
 }
 
 int fail(const plugin::v1::BootParams& boot, const Error& error) {

@@ -105,6 +105,7 @@ Status PluginHost::start(bus::Bus& bus) {
     auto plugin = std::make_unique<Plugin>();
     plugin->entry = std::move(entry);
     plugin->drivers = plugin->entry.manifest.drivers;
+    plugin->log = std::make_unique<PluginLog>(env_, files_of(plugin->entry.id).log);
     Plugin& added = *plugins_.emplace(key, std::move(plugin)).first->second;
     launch(added);
   }
@@ -152,7 +153,8 @@ void PluginHost::launch_inproc(Plugin& plugin) {
                    // Plugins log from any thread; their ring belongs to the loop.
                    env_.loop.post([this, &plugin, alive, level, line = std::string(text)]() mutable {
                      if (!alive.expired()) {
-                       add_log(plugin, level, std::move(line));
+                       SKEP_LOG(level, line, {"plugin", plugin.entry.id});
+                       plugin.log->add(level, std::move(line));
                      }
                    });
                  }};
@@ -349,19 +351,6 @@ std::string PluginHost::ids_text() const {
     out += (out.empty() ? "" : ", ") + id;
   }
   return out.empty() ? "none" : out;
-}
-
-void PluginHost::add_log(Plugin& plugin, LogLevel level, std::string text) {
-  constexpr std::size_t kLinesMax = 500;
-  SKEP_LOG(level, text, {"plugin", plugin.entry.id});
-  plugin::v1::PluginLogLine line;
-  line.set_at(env_.clock.wall_now());
-  line.set_level(static_cast<std::uint32_t>(level));
-  line.set_text(std::move(text));
-  plugin.log.push_back(std::move(line));
-  if (plugin.log.size() > kLinesMax) {
-    plugin.log.pop_front();
-  }
 }
 
 }  // namespace skep::host

@@ -3,7 +3,6 @@
 // The plugins of one agent: finds them, starts them where they belong, watches and restarts them,
 // says which drivers can be called, and answers plugin/1 for people. Loop thread only.
 
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -14,6 +13,7 @@
 #include "core/bus/bus.h"
 #include "core/pluginhost/catalog.h"
 #include "core/pluginhost/host_process.h"
+#include "core/pluginhost/plugin_log.h"
 #include "core/pluginhost/restart_policy.h"
 #include "core/pluginhost/shell.h"
 #include "skep/plugin.methods.h"
@@ -85,7 +85,7 @@ class PluginHost {
     std::unique_ptr<ShellThread> thread;
     std::unique_ptr<HostProcess> process;
     std::vector<bus::v1::DriverName> drivers;
-    std::deque<plugin::v1::PluginLogLine> log;
+    std::unique_ptr<PluginLog> log;  // none of an external program
   };
 
   void launch(Plugin& plugin);
@@ -98,10 +98,8 @@ class PluginHost {
   void restart_later(Plugin& plugin, const std::string& why, RestartPolicy::End end);
   void fail(Plugin& plugin, const std::string& why);
   Status set_enabled(const std::string& id, bool enabled);
-  Result<std::vector<plugin::v1::PluginLogLine>> read_logs(const std::string& id, std::uint32_t tail) const;
   void serve_logs(const plugin::v1::PluginLogsRequest& request,
                   rpc::TypedServerStream<plugin::v1::methods::PluginLogs> stream);
-  void add_log(Plugin& plugin, LogLevel level, std::string text);
   Plugin* find(const std::string& id);
   [[nodiscard]] std::string ids_text() const;
   HostProcess::Files files_of(const std::string& id) const;

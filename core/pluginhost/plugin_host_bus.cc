@@ -193,42 +193,20 @@ void PluginHost::register_methods(rpc::MethodTable& table) {
   table.on_stream<PluginLogs>([this](const auto& request, auto stream) { serve_logs(request, stream); });
 }
 
-Result<std::vector<plugin::v1::PluginLogLine>> PluginHost::read_logs(const std::string& id,
-                                                                     std::uint32_t tail) const {
-  const auto it = plugins_.find(id);
-  if (it == plugins_.end()) {
-    return Error{Code::kNotFound, "no plugin '" + id + "'; there are " + ids_text(), "NO_SUCH_PLUGIN"};
-  }
-  std::vector<plugin::v1::PluginLogLine> lines(it->second->log.begin(), it->second->log.end());
-  // An isolated plugin's lines, its last words included, are in its file.
-  if (auto content = env_.disk.read_file(files_of(id).log)) {
-    std::size_t begin = 0;
-    while (begin < content->size()) {
-      const std::size_t end = std::min(content->find('\n', begin), content->size());
-      plugin::v1::PluginLogLine line;
-      line.set_text(content->substr(begin, end - begin));
-      lines.push_back(std::move(line));
-      begin = end + 1;
-    }
-  }
-  if (tail > 0 && lines.size() > tail) {
-    lines.erase(lines.begin(), lines.end() - tail);
-  }
-  return lines;
-}
-
 void PluginHost::serve_logs(const plugin::v1::PluginLogsRequest& request,
                             rpc::TypedServerStream<plugin::v1::methods::PluginLogs> stream) {
-  auto lines = read_logs(request.id(), request.tail());
-  if (!lines) {
-    return stream.finish(std::move(lines).error());
+  Plugin* plugin = find(request.id());
+  if (plugin == nullptr) {
+    return stream.finish(
+        Error{Code::kNotFound, "no plugin '" + request.id() + "'; there are " + ids_text(), "NO_SUCH_PLUGIN"});
   }
-  for (const auto& line : *lines) {
-    if (auto status = stream.send(line); !status) {
-      return stream.finish(std::move(status));
-    }
+  if (!plugin->log) {
+    return stream.finish(Error{Code::kFailedPrecondition,
+                               "plugin '" + request.id() +
+                                   "' is a program of its own: what it writes goes where it was started",
+                               "EXTERNAL_PLUGIN"});
   }
-  stream.finish(ok());
+  plugin->log->serve(request, std::move(stream));
 }
 
 }  // namespace skep::host

@@ -57,6 +57,10 @@ class Bench : public testing::Probe {
   void aim(std::string target) { target_ = std::move(target); }
   Result<rpc::Body> call(std::string_view method, const rpc::Body& body) override;
   Result<std::vector<rpc::Body>> stream(std::string_view method, const rpc::Body& body) override;
+  rpc::MethodTable& core() override { return bus_->table(); }
+  bool wait(const std::function<bool()>& holds, std::chrono::milliseconds limit) override {
+    return turn_until(limit, holds);
+  }
 
  protected:
   /// A plugin says it serves; called on the loop.
@@ -101,6 +105,10 @@ class Bench : public testing::Probe {
   std::unique_ptr<PluginHost> plugins_;
   std::unique_ptr<bus::Bus> bus_;
 };
+
+/// Network drivers change the network of the machine they run on: moves this process, and what it starts, into a
+/// network namespace of its own. Before any thread exists.
+Status leave_network();
 
 /// That `drivers` serve each of `kinds`.
 Status check_kinds(const std::vector<std::string>& kinds, const std::vector<bus::v1::DriverName>& drivers);

@@ -1,6 +1,8 @@
 // Judging a shared object: isolated first, then inside this process.
 #include <signal.h>
 
+#include <algorithm>
+
 #include "core/pluginhost/verify_bench.h"
 
 namespace skep::host {
@@ -87,6 +89,11 @@ Status run_placement(const std::string& file, const VerifyOptions& options, cons
 Result<bool> verify_file(const std::string& file, const VerifyOptions& options) {
   log::set_level(LogLevel::kError);
   SKEP_TRY_ASSIGN(const Manifest manifest, read_manifest(file));
+  const bool network = std::any_of(manifest.drivers.begin(), manifest.drivers.end(),
+                                   [](const auto& driver) { return driver.kind() == "network"; });
+  if (network) {
+    SKEP_TRY(leave_network());
+  }
   Report report;
   const Status exports = check_exports(file);
   report.add("file", "exports skep_plugin_entry_v1 and nothing else", exports);

@@ -236,6 +236,11 @@ void judge(ProgramBench& bench, const VerifyOptions& options, Report& report) {
 }  // namespace
 
 Result<bool> verify_program(const std::vector<std::string>& argv, const VerifyOptions& options) {
+  // What it serves is known only when it runs: --kind says in time that it changes the network.
+  if (std::any_of(options.kinds.begin(), options.kinds.end(),
+                  [](const std::string& kind) { return kind.starts_with("network"); })) {
+    SKEP_TRY(leave_network());
+  }
   SKEP_TRY_ASSIGN(const auto directory, Directory::make());
   Report report;
   ProgramBench bench(directory->path(), argv, options.host_program);

@@ -20,11 +20,16 @@ std::vector<Case> common_suite(const std::string& kind) {
        }},
       {"a malformed message is an invalid argument, and the driver goes on",
        [kind](Probe& probe) -> Status {
-         const std::string method = kind + (kind == "volume" ? "/1/mount" : "/1/create");
-         if (kind != "volume" && kind != "runtime") {
+         const std::string verb = kind == "volume"      ? "/1/mount"
+                                  : kind == "runtime"   ? "/1/create"
+                                  : kind == "network"   ? "/1/create_network"
+                                  : kind == "consensus" ? "/1/propose"
+                                  : kind == "discovery" ? "/1/register"
+                                                        : "";
+         if (verb.empty()) {
            return skip("no method to try it with");
          }
-         SKEP_TRY(expect_error(probe.call(method, "\xff\xff\xff\xff"), Code::kInvalidArgument,
+         SKEP_TRY(expect_error(probe.call(kind + verb, "\xff\xff\xff\xff"), Code::kInvalidArgument,
                                "a malformed message"));
          return expect_ok(probe.call<plugin::v1::methods::Status>({}), "status after it");
        }},
@@ -34,6 +39,12 @@ std::vector<Case> common_suite(const std::string& kind) {
 std::vector<Case> suite_of(const std::string& kind, const SuiteOptions& options) {
   if (kind == "volume") {
     return volume_suite();
+  }
+  if (kind == "network") {
+    return network_suite();
+  }
+  if (kind == "consensus") {
+    return consensus_suite();
   }
   return kind == "runtime" ? runtime_suite(options) : std::vector<Case>{};
 }

@@ -4,6 +4,7 @@
 // `agentctl plugin verify FILE.so` and skep_add_conformance_test() run them over the real bus. A case
 // calls the driver and judges the answers; it leaves nothing behind.
 
+#include <chrono>
 #include <functional>
 #include <string>
 #include <vector>
@@ -20,6 +21,10 @@ class Probe {
   virtual Result<rpc::Body> call(std::string_view method, const rpc::Body& body) = 0;
   /// Opens a stream and waits for its end; every chunk that came.
   virtual Result<std::vector<rpc::Body>> stream(std::string_view method, const rpc::Body& first) = 0;
+  /// What the core answers to the driver, for kinds that tell it something.
+  virtual rpc::MethodTable& core() = 0;
+  /// Lets messages come until `holds`; false when `limit` passed first.
+  virtual bool wait(const std::function<bool()>& holds, std::chrono::milliseconds limit) = 0;
   /// Ends the driver's process or thread with no warning and brings it back; kUnimplemented where that
   /// cannot be done (in-process).
   virtual Status crash() = 0;
@@ -50,6 +55,10 @@ struct CaseResult {
 std::vector<Case> common_suite(const std::string& kind);
 std::vector<Case> volume_suite();
 std::vector<Case> runtime_suite(const SuiteOptions& options);
+/// Makes network namespaces: needs CAP_SYS_ADMIN, and is best run in a namespace of its own.
+std::vector<Case> network_suite();
+/// One member; its cases share the log, so run them all, in order, on one Probe.
+std::vector<Case> consensus_suite();
 /// Empty for kinds that have no suite yet.
 std::vector<Case> suite_of(const std::string& kind, const SuiteOptions& options);
 
