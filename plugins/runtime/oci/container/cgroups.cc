@@ -176,6 +176,16 @@ Status Cgroups::remove(const std::string& path) const {
   return ok();
 }
 
+void Cgroups::remove_empty(const std::string& path) const {
+  for (const Hierarchy& hierarchy : hierarchies_) {
+    std::string part = path;
+    // The kernel refuses a group that is in use; then its parents are, too.
+    while (!part.empty() && (::rmdir((hierarchy.mount + part).c_str()) == 0 || errno == ENOENT)) {
+      part.resize(part.rfind('/'));
+    }
+  }
+}
+
 std::vector<std::string> Cgroups::children(const std::string& path) const {
   std::set<std::string> names;
   for (const Hierarchy& hierarchy : hierarchies_) {

@@ -29,6 +29,9 @@ class Cgroups {
   /// Removes `path` and what is below in every hierarchy. kFailedPrecondition: it still has
   /// processes.
   [[nodiscard]] Status remove(const std::string& path) const;
+  /// Removes `path` and then its parents, where they hold no process and no other group; what is in
+  /// use stays. Only for paths whose every part bears our name.
+  void remove_empty(const std::string& path) const;
   /// Names of the children of `path` in any hierarchy.
   [[nodiscard]] std::vector<std::string> children(const std::string& path) const;
   /// Whether /proc/PID/cgroup names a cgroup at or below `path`.

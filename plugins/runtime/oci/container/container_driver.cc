@@ -114,6 +114,7 @@ void ContainerDriver::stop() {
     ContainerTable::answer_waiters(*container,
                                    Error{Code::kUnavailable, "the runtime driver is stopping"});
   }
+  engine_->remove_empty_cgroups();
 }
 
 plugin::v1::StatusResponse ContainerDriver::status() {

@@ -90,6 +90,9 @@ void ContainerDriver::recover_stored(const std::set<std::string>& named,
                       {"cause", record.error().message});
           }
         }
+        if (found->named.empty() && found->present.empty()) {
+          engine->remove_empty_cgroups();  // a node that left leaves nothing
+        }
       },
       [this, found, reply] {
         if (!found->status) {

@@ -48,6 +48,8 @@ class Engine {
 
   /// Every container that left a trace, by record or by leftover.
   Result<std::vector<std::string>> known_ids();
+  /// Removes the groups above the containers' own when no container is left.
+  void remove_empty_cgroups();
   /// After a restart of agent or machine: what has become of `id`. Cleans what a crash left half
   /// done. kNotFound: there is no usable record; the leftovers are removed.
   Result<ContainerRecord> recover(const std::string& id);

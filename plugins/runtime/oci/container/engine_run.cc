@@ -262,6 +262,13 @@ Result<std::vector<std::string>> Engine::known_ids() {
   return std::vector<std::string>(ids.begin(), ids.end());
 }
 
+void Engine::remove_empty_cgroups() {
+  // Not while one is half made: its OCI runtime may just need the group.
+  if (const auto ids = known_ids(); ids && ids->empty()) {
+    cgroups_.remove_empty(layout().cgroup_parent);
+  }
+}
+
 std::optional<runtime::v1::ExitStatus> Engine::read_exit(const std::string& id) const {
   const std::string path = layout().exit_file(id);
   struct stat info {};

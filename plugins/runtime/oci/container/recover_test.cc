@@ -29,6 +29,13 @@ class ROOT_Recover : public ::testing::Test {
     EXPECT_TRUE(lab.start_container(request.container_id()));
     return request.container_id();
   }
+  /// Whether any hierarchy has the group above those of the lab's containers.
+  static bool has_cgroup_of(testing::Lab& one) {
+    const Cgroups cgroups(one.env().disk.read_file("/proc/mounts").value_or(""));
+    const std::string path = one.cgroup("");
+    const auto names = cgroups.children("/");
+    return std::find(names.begin(), names.end(), path.substr(1, path.find('/', 1) - 1)) != names.end();
+  }
   testing::Lab lab;
 };
 
@@ -107,10 +114,14 @@ TEST_F(ROOT_Recover, OtherInstallationsAreNotTouched) {
   ASSERT_TRUE(lab.start());
   ASSERT_TRUE(lab.recover({}));
   EXPECT_EQ(lab.leftovers(), std::vector<std::string>());
+  EXPECT_FALSE(has_cgroup_of(lab)) << "nothing stays of who has nothing";
+  EXPECT_TRUE(has_cgroup_of(other));
   EXPECT_EQ(other.inspect(theirs.container_id())->container().state(), CONTAINER_STATE_RUNNING);
   EXPECT_TRUE(other.stop(theirs.container_id(), -1ns));
   EXPECT_TRUE(other.remove(theirs.container_id(), false));
   EXPECT_EQ(other.leftovers(), std::vector<std::string>());
+  other.driver().stop();
+  EXPECT_FALSE(has_cgroup_of(other));
 }
 
 TEST_F(ROOT_Recover, AKilledConmonEndsItsContainer) {
