@@ -84,8 +84,11 @@ Status DirectoryStore::prepare() {
   }
   SKEP_TRY_ASSIGN(const std::string format, env_.disk.read_file(version));
   if (format != kFormat) {
-    return Error{Code::kFailedPrecondition, "the images in '" + options_.directory +
-                                                "' were written by another version of Skep"};
+    return Error{Code::kFailedPrecondition,
+                 version + ": is not '" + std::string(kFormat.substr(0, kFormat.size() - 1)) +
+                     "': the images were written by another version of Skep, which is to be used, or "
+                     "the file is damaged; then remove it and start again",
+                 "IMAGE_FORMAT"};
   }
   collect_garbage();
   return ok();
@@ -96,7 +99,14 @@ Result<Names> DirectoryStore::read_names() {
   if (!text) {
     return text.error().code == Code::kNotFound ? Result<Names>(Names{}) : std::move(text).error();
   }
-  return parse_names(*text);
+  auto names = parse_names(*text);
+  if (!names) {
+    return Error{Code::kDataLoss,
+                 path("names.json") + ": is damaged (" + names.error().message +
+                     "): remove it; images then have no names until they are pulled or loaded again",
+                 "IMAGE_NAMES_DAMAGED"};
+  }
+  return names;
 }
 
 Result<std::vector<std::string>> DirectoryStore::read_ids() {
