@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace skep::node {
 namespace {
@@ -18,6 +19,29 @@ Duration BackOff::next(Random& random) {
 }
 
 Result<std::optional<AssignmentTracker::Assignments>> AssignmentTracker::take(
+    const dispatch::v1::AssignmentsMessage& message) {
+  if (message.fragment().empty()) {
+    if (!fragments_.empty()) {
+      return Error{Code::kConflict, "the end of a large assignment is missing"};
+    }
+    return take_whole(message);
+  }
+  if (fragments_.size() + message.fragment().size() > kFragmentedBytesMax) {
+    return Error{Code::kConflict, "an assignment is larger than " +
+                                      std::to_string(kFragmentedBytesMax) + " bytes"};
+  }
+  fragments_ += message.fragment();
+  if (message.fragment_more()) {
+    return std::optional<Assignments>();
+  }
+  dispatch::v1::AssignmentsMessage whole;
+  if (!whole.ParseFromString(std::exchange(fragments_, {})) || !whole.fragment().empty()) {
+    return Error{Code::kConflict, "the parts of a large assignment do not fit together"};
+  }
+  return take_whole(whole);
+}
+
+Result<std::optional<AssignmentTracker::Assignments>> AssignmentTracker::take_whole(
     const dispatch::v1::AssignmentsMessage& message) {
   if (parts_ && (message.type() != parts_->type() ||
                  message.results_in() != parts_->results_in())) {
@@ -46,6 +70,7 @@ Result<std::optional<AssignmentTracker::Assignments>> AssignmentTracker::take(
 }
 
 void AssignmentTracker::reset() {
+  fragments_.clear();
   sequence_.clear();
   parts_.reset();
 }

@@ -35,10 +35,15 @@ class AssignmentTracker {
   };
   /// nullopt: more parts follow. kConflict: something was missed, ask for everything again.
   Result<std::optional<Assignments>> take(const dispatch::v1::AssignmentsMessage& message);
+  /// A message that came in fragments may have so many bytes: no object is larger by far.
+  static constexpr std::size_t kFragmentedBytesMax = 8 << 20;
   /// A new stream begins.
   void reset();
 
  private:
+  Result<std::optional<Assignments>> take_whole(const dispatch::v1::AssignmentsMessage& message);
+
+  std::string fragments_;  ///< of a message larger than a chunk, as far as it came
   std::string sequence_;  ///< of the last message that was complete; empty: none yet
   std::optional<dispatch::v1::AssignmentsMessage> parts_;
 };

@@ -40,6 +40,22 @@ void forget_user(std::map<std::string, std::set<std::string>>& users, const std:
   }
 }
 
+using Message = dispatch::v1::AssignmentsMessage;
+
+/// Adds `message` to `out`, in fragments when it holds one object that is larger than a chunk.
+void add_in_chunks(Message message, std::vector<Message>& out) {
+  constexpr std::size_t kWrapBytes = 1 << 10;  // type, sequence and length fields
+  if (message.ByteSizeLong() <= AssignmentSet::kMessageBytesMax + kWrapBytes) {
+    return out.push_back(std::move(message));
+  }
+  const std::string bytes = message.SerializeAsString();
+  for (std::size_t at = 0; at < bytes.size(); at += AssignmentSet::kMessageBytesMax) {
+    Message& part = out.emplace_back();
+    part.set_fragment(bytes.substr(at, AssignmentSet::kMessageBytesMax));
+    part.set_fragment_more(at + AssignmentSet::kMessageBytesMax < bytes.size());
+  }
+}
+
 }  // namespace
 
 /// Fills messages and starts a new one before the last grows too large.
@@ -75,7 +91,11 @@ class AssignmentSet::Writer {
       message.set_revision(revision);
       message.set_more(i + 1 < messages_.size());
     }
-    return std::move(messages_);
+    std::vector<Message> out;
+    for (Message& message : messages_) {
+      add_in_chunks(std::move(message), out);
+    }
+    return out;
   }
 
  private:

@@ -16,7 +16,8 @@ namespace skep::control {
 
 class AssignmentSet {
  public:
-  /// A message stays well below the 256 KiB a stream chunk may have.
+  /// A message stays well below the 256 KiB a stream chunk may have; what does not fit comes in
+  /// fragments.
   static constexpr std::size_t kMessageBytesMax = 160 << 10;
 
   explicit AssignmentSet(std::string node_id) : node_id_(std::move(node_id)) {}

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "core/model/defaults.h"
 #include "dispatcher_world.h"
+#include "skep/envelope.h"
 
 namespace skep::control {
 namespace {
@@ -228,6 +230,37 @@ TEST(Dispatcher, LargeAssignmentsAreSplitAndBelongTogether) {
     tasks += message.tasks_size();
   }
   EXPECT_EQ(tasks, 100);
+}
+
+TEST(Dispatcher, WhatIsLargerThanAChunkComesInFragments) {
+  World world;
+  model::v1::Config config;
+  config.set_id("c1");
+  config.mutable_spec()->set_data(std::string(model::kConfigBytesMax, 'c'));
+  world.put(config);
+  Task task;
+  task.set_id("t1");
+  task.set_node_id("n1");
+  task.mutable_status()->set_state(model::v1::TASK_STATE_ASSIGNED);
+  task.mutable_spec()->mutable_container()->add_configs()->set_id("c1");
+  world.put(task);
+  world.open_assignments(world.open("n1"));
+  ASSERT_GT(world.messages.size(), 4U);
+  EXPECT_EQ(world.messages[0].tasks_size(), 1);
+  EXPECT_TRUE(world.messages[0].more()) << "the config belongs to it";
+  std::string bytes;
+  for (std::size_t i = 1; i < world.messages.size(); ++i) {
+    const auto& part = world.messages[i];
+    EXPECT_LE(part.ByteSizeLong(), rpc::kChunkMax);
+    EXPECT_EQ(part.fragment_more(), i + 1 < world.messages.size());
+    bytes += part.fragment();
+  }
+  AssignmentsMessage whole;
+  ASSERT_TRUE(whole.ParseFromString(bytes));
+  EXPECT_EQ(whole.results_in(), world.messages[0].results_in());
+  EXPECT_FALSE(whole.more());
+  ASSERT_EQ(whole.configs_size(), 1);
+  EXPECT_EQ(whole.configs(0).spec().data(), config.spec().data());
 }
 
 TEST(Dispatcher, StatusesOnlyMoveForwardAndAreAnsweredWhenCommitted) {

@@ -60,6 +60,43 @@ TEST(AssignmentTracker, RefusesPartsThatDoNotBelongTogether) {
   EXPECT_TRUE(tracker.take(message(AssignmentsMessage::COMPLETE, "", "2", "b")));
 }
 
+TEST(AssignmentTracker, PutsFragmentsTogether) {
+  const auto fragments = [](const AssignmentsMessage& whole) {
+    const std::string bytes = whole.SerializeAsString();
+    std::vector<AssignmentsMessage> parts(3);
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const std::size_t third = bytes.size() / 3;
+      parts[i].set_fragment(bytes.substr(i * third, i == 2 ? std::string::npos : third));
+      parts[i].set_fragment_more(i < 2);
+    }
+    return parts;
+  };
+  const auto parts = fragments(message(AssignmentsMessage::COMPLETE, "", "1", std::string(900, 'b')));
+  AssignmentTracker tracker;
+  ASSERT_TRUE(tracker.take(message(AssignmentsMessage::COMPLETE, "", "1", "a", true)));
+  EXPECT_FALSE((*tracker.take(parts[0])).has_value());
+  EXPECT_FALSE((*tracker.take(parts[1])).has_value());
+  const auto whole = tracker.take(parts[2]);
+  ASSERT_TRUE(whole && whole->has_value());
+  EXPECT_EQ((**whole).tasks.size(), 2U);
+
+  tracker.reset();
+  ASSERT_TRUE(tracker.take(parts[0]));
+  EXPECT_FALSE(tracker.take(message(AssignmentsMessage::COMPLETE, "", "1", "b"))) << "the rest is missing";
+  tracker.reset();
+  ASSERT_TRUE(tracker.take(parts[0]));
+  EXPECT_FALSE(tracker.take(parts[2])) << "the middle is missing";
+  tracker.reset();
+  AssignmentsMessage endless;
+  endless.set_fragment(std::string(1 << 20, 'x'));
+  endless.set_fragment_more(true);
+  bool refused = false;
+  for (int i = 0; i < 9; ++i) {
+    refused = !tracker.take(endless);
+  }
+  EXPECT_TRUE(refused) << "a manager cannot fill the node's memory";
+}
+
 TEST(StatusQueue, KeepsTheLatestStatusUntilItIsAcknowledged) {
   StatusQueue queue;
   model::v1::TaskStatus status;
