@@ -6,10 +6,41 @@
 
 #include <cerrno>
 
+#include "core/agentd/kept_file.h"
 #include "core/model/ids.h"
 #include "skep/posix_env.h"
 
 namespace skep::agentd {
+namespace {
+
+constexpr std::string_view kInstallationWayOut =
+    ". It tags this agent's containers and devices: restore the file from a backup; if this node runs "
+    "no task, remove the agent's state directory and start again";
+
+Error damaged(const std::string& what, std::string_view way_out) {
+  return Error{Code::kDataLoss, what + std::string(way_out), "DAMAGED_FILE"};
+}
+
+std::string membership_path(const Paths& paths) { return paths.state_dir + "/swarm.pb"; }
+
+std::string membership_way_out(const Paths& paths) {
+  const std::string& dir = paths.state_dir;
+  return ". It says which swarm this node belongs to: restore the file from a backup; to give up this "
+         "node's part of the swarm instead, remove swarm.pb, swarm.pb.copy, manager.db, node.db and "
+         "plugins/raft in " + dir + " and start again";
+}
+
+/// What shows that this agent was in a swarm and did not leave it; empty when nothing does.
+std::string swarm_witness(const Paths& paths, Disk& disk) {
+  for (const char* name : {"/swarm.pb", "/manager.db", "/node.db"}) {
+    if (const std::string path = paths.state_dir + name; disk.exists(path)) {
+      return path;
+    }
+  }
+  return {};
+}
+
+}  // namespace
 
 Result<RootLock> RootLock::take(const Paths& paths) {
   const std::string path = paths.run_dir + "/agentd.lock";
@@ -44,50 +75,54 @@ RootLock::~RootLock() {
 }
 
 Result<std::string> installation_id(const Paths& paths, Disk& disk, Random& random) {
-  const std::string path = paths.state_dir + "/installation.id";
-  auto content = disk.read_file(path);
+  KeptFile file(disk, paths.state_dir + "/installation.id");
+  auto content = file.read();
   if (content) {
-    const std::string id = content->substr(0, content->find('\n'));
-    if (id.size() == 25) {
-      return id;
-    }
-    return Error{Code::kDataLoss,
-                 path + ": is damaged. It tags this agent's containers and devices: restore it from a "
-                        "backup; if this node runs no task, remove it and start again",
-                 "DAMAGED_FILE"};
+    return content;
+  }
+  if (content.error().code == Code::kDataLoss) {
+    return damaged(content.error().message, kInstallationWayOut);
   }
   if (content.error().code != Code::kNotFound) {
-    return std::move(content).error();
+    return content;
+  }
+  // Without its tag this agent would leave its containers alone and start all of them again.
+  if (const std::string witness = swarm_witness(paths, disk); !witness.empty()) {
+    return damaged(file.path() + ": is missing, although " + witness + " is there", kInstallationWayOut);
   }
   const std::string id = model::new_id(random);
-  SKEP_TRY(disk.write_file_atomic(path, id + "\n", 0600));
+  SKEP_TRY(file.write(id));
   return id;
 }
 
 Result<std::optional<agent::v1::SwarmMembership>> load_membership(const Paths& paths, Disk& disk) {
-  const std::string path = paths.state_dir + "/swarm.pb";
-  auto content = disk.read_file(path);
+  KeptFile file(disk, membership_path(paths));
+  auto content = file.read();
+  if (!content && content.error().code == Code::kNotFound) {
+    if (const std::string witness = swarm_witness(paths, disk); !witness.empty()) {
+      return damaged(file.path() + ": is missing, although " + witness + " is there",
+                     membership_way_out(paths));
+    }
+    return Result<std::optional<agent::v1::SwarmMembership>>(std::nullopt);
+  }
   if (!content) {
-    return content.error().code == Code::kNotFound
-               ? Result<std::optional<agent::v1::SwarmMembership>>(std::nullopt)
+    return content.error().code == Code::kDataLoss
+               ? damaged(content.error().message, membership_way_out(paths))
                : std::move(content).error();
   }
   agent::v1::SwarmMembership membership;
   if (!membership.ParseFromString(*content) || membership.node_id().empty()) {
-    return Error{Code::kDataLoss,
-                 path + ": is damaged; it says which swarm this node belongs to: restore it from a backup",
-                 "DAMAGED_FILE"};
+    return damaged(file.path() + ": is damaged", membership_way_out(paths));
   }
   return std::optional(membership);
 }
 
 Status save_membership(const Paths& paths, Disk& disk, const agent::v1::SwarmMembership& membership) {
-  return disk.write_file_atomic(paths.state_dir + "/swarm.pb", membership.SerializeAsString(), 0600);
+  return KeptFile(disk, membership_path(paths)).write(membership.SerializeAsString());
 }
 
 Status forget_membership(const Paths& paths, Disk& disk) {
-  auto status = disk.remove(paths.state_dir + "/swarm.pb");
-  return status || status.error().code == Code::kNotFound ? ok() : status;
+  return KeptFile(disk, membership_path(paths)).remove();
 }
 
 }  // namespace skep::agentd

@@ -26,10 +26,12 @@ class RootLock {
   int fd_;
 };
 
-/// Reads or makes <state_dir>/installation.id.
+/// Reads or makes <state_dir>/installation.id. kDataLoss: damaged, or lost although this agent is in
+/// a swarm; says the way out.
 Result<std::string> installation_id(const Paths& paths, Disk& disk, Random& random);
 
-/// <state_dir>/swarm.pb. nullopt: this node is in no swarm. kDataLoss: damaged.
+/// <state_dir>/swarm.pb. nullopt: this node is in no swarm. kDataLoss: damaged, or lost although the
+/// state of a swarm is there; says the way out.
 Result<std::optional<agent::v1::SwarmMembership>> load_membership(const Paths& paths, Disk& disk);
 Status save_membership(const Paths& paths, Disk& disk, const agent::v1::SwarmMembership& membership);
 Status forget_membership(const Paths& paths, Disk& disk);

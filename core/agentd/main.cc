@@ -17,6 +17,8 @@
 namespace skep::agentd {
 namespace {
 
+constexpr int kExitUsage = 2;  // as agentctl: docs/agentctl.md
+
 std::string program_directory() {
   char path[PATH_MAX] = {};
   const ssize_t size = ::readlink("/proc/self/exe", path, sizeof(path) - 1);
@@ -24,8 +26,16 @@ std::string program_directory() {
   return text.substr(0, text.rfind('/'));
 }
 
+/// What to do about errors of the disk, which cannot say it themselves.
+const char* next_step(const Error& error) {
+  return error.reason == "DISK_FULL"                ? "; free some space and start again"
+         : error.reason == "READ_ONLY_FILE_SYSTEM" ? "; make the file system writable and start again"
+                                                    : "";
+}
+
 int complain(const Error& error) {
-  std::fprintf(stderr, "agentd: %s\n", error.message.c_str());
+  const bool says_it = error.message.find("start again") != std::string::npos;
+  std::fprintf(stderr, "agentd: %s%s\n", error.message.c_str(), says_it ? "" : next_step(error));
   return model::exit_code(error.code);
 }
 
@@ -87,7 +97,15 @@ int main(int argc, char** argv) {
   app.add_option("--root", root, "directory below which all of this agent's files lie (default: $SKEP_ROOT or /)");
   app.add_option("--log-level", log_level, "trace, debug, info, warn or error");
   app.set_version_flag("--version", std::string("agentd ") + skep::agentd::kVersion);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) {
+      return app.exit(error);  // --help, --version
+    }
+    std::fprintf(stderr, "agentd: %s; see 'agentd --help'\n", error.what());
+    return skep::agentd::kExitUsage;
+  }
   try {
     return skep::agentd::serve(skep::agentd::clean_root(root), log_level);
   } catch (const std::exception& error) {

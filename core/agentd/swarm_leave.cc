@@ -100,13 +100,20 @@ Status Swarm::forget() {
   manager_.reset();
   node_.reset();
   records_.reset();
-  membership_.reset();
+  auto membership = std::exchange(membership_, std::nullopt);
   trouble_.clear();
-  // The membership goes first: without it nothing else is read again.
-  SKEP_TRY(forget_membership(paths_, env_.disk));
+  // The membership goes last: a start in between reads that the rest is to be removed. State without
+  // a membership is a lost file, which start() refuses.
+  if (membership) {
+    membership->set_leaving(true);
+    if (auto marked = save_membership(paths_, env_.disk, *membership); !marked) {
+      SKEP_WARN("the leave is not noted; removing the rest", {"cause", marked.error().message});
+    }
+  }
   SKEP_TRY(env_.disk.remove_tree(paths_.state_dir + "/manager.db"));
   SKEP_TRY(env_.disk.remove_tree(paths_.state_dir + "/node.db"));
-  return plugins_.reset_state(config_.consensus);
+  SKEP_TRY(plugins_.reset_state(config_.consensus));
+  return forget_membership(paths_, env_.disk);
 }
 
 }  // namespace skep::agentd
