@@ -49,10 +49,14 @@ Status Swarm::start() {
   if (!membership_) {
     return ok();
   }
+  if (membership_->leaving()) {
+    return forget();
+  }
   if (membership_->manager()) {
     start_manager([this](Status status) {
       if (!status) {
         trouble_ = status.error().message;
+        SKEP_ERROR("the manager role cannot start; tasks keep running", {"cause", trouble_});
       }
     });
   }
@@ -175,7 +179,11 @@ void Swarm::init(const agent::v1::InitRequest& request, std::function<void(Resul
   membership_ = membership;
   changing_ = true;
   trouble_.clear();
-  start_manager([this, request, done](Status opened) {
+  auto answered = std::make_shared<bool>(false);
+  const auto once_open = [this, request, done, answered](Status opened) {
+    if (std::exchange(*answered, true)) {
+      return;
+    }
     if (!opened) {
       return give_up_init(std::move(opened).error(), done);
     }
@@ -183,7 +191,6 @@ void Swarm::init(const agent::v1::InitRequest& request, std::function<void(Resul
       if (!status) {
         return give_up_init(std::move(status).error(), done);
       }
-      changing_ = false;
       membership_->set_bootstrapped(true);
       if (auto saved = save_membership(paths_, env_.disk, *membership_); !saved) {
         return give_up_init(std::move(saved).error(), done);
@@ -191,9 +198,19 @@ void Swarm::init(const agent::v1::InitRequest& request, std::function<void(Resul
       if (auto started = start_node(); !started) {
         return give_up_init(std::move(started).error(), done);
       }
+      changing_ = false;
       done(membership_->node_id());
     });
+  };
+  // The manager tries for ever to open its log; whoever waits here is told why it does not open.
+  env_.loop.run_after(kLeadLimit, [this, answered, once_open] {
+    if (!*answered) {
+      once_open(Error{Code::kUnavailable, "the log of the new swarm cannot be opened: " +
+                                              (manager_ ? manager_->trouble() : std::string()),
+                      "NO_CONSENSUS"});
+    }
   });
+  start_manager(once_open);
 }
 
 void Swarm::bootstrap(const agent::v1::InitRequest& request, std::function<void(Status)> done) {

@@ -167,7 +167,9 @@ void ConsensusClient::on_opened(Result<consensus::v1::StartResponse> response) {
   opening_ = false;
   if (!response) {
     trouble_ = response.error().message;
-    if (may_pass(response.error())) {
+    // A cluster that is just being made has nothing to lose: say that the disk is full.
+    const bool give_up = response.error().code == Code::kResourceExhausted && !config_.bootstrap.empty();
+    if (may_pass(response.error()) && !give_up) {
       SKEP_DEBUG("consensus log is not open yet", {"target", config_.target}, {"reason", trouble_});
       return reopen_later();
     }

@@ -11,6 +11,7 @@ namespace skep::control {
 namespace {
 
 constexpr Duration kRequestWait = std::chrono::seconds{10};  // for a leader, right after a start
+constexpr Duration kLoadRetry = std::chrono::seconds{5};     // while the disk is full
 constexpr std::size_t kWaitersMax = 1'024;
 
 Error no_manager() {
@@ -58,6 +59,7 @@ class Manager::Impl {
 
   void start(std::function<void(Status)> done);
   void load(bool second_try);
+  void load_later(const Error& error);
   void stop(std::function<void(Status)> done);
   void step_up(std::uint64_t term);
   void step_down();
@@ -67,6 +69,7 @@ class Manager::Impl {
   void bootstrap(model::v1::Cluster cluster, model::v1::Node self,
                  std::function<void(Status)> done);
   void disk_trouble_changed(const std::string& reason);
+  [[nodiscard]] std::string trouble() const;
   void add_manager_status(model::v1::Node& node) const;
   [[nodiscard]] Result<std::string> log_target(const model::v1::Task& task) const;
 
@@ -91,6 +94,8 @@ class Manager::Impl {
   std::map<std::uint64_t, Waiter> waiters;
   std::uint64_t last_waiter = 0;
   std::function<void(Status)> on_started;
+  std::optional<Error> fatal;  // why this manager stopped by itself
+  TimerId load_timer = 0;
   std::string disk_trouble;
   std::string set_aside;  // why the saved state was not used
   std::uint64_t consensus_incarnation = 0;  // last seen
@@ -109,10 +114,16 @@ void Manager::Impl::load(bool second_try) {
       return;
     }
     if (status) {
+      if (!disk_trouble.empty()) {
+        disk_trouble_changed("");
+      }
       return client->start();
     }
+    if (status.error().retryable()) {
+      return load_later(status.error());  // the disk is full or sick just now
+    }
     if (status.error().code != Code::kDataLoss || second_try) {
-      return answer_start(std::move(status).error().with_context("manager state"));
+      return fail(std::move(status).error().with_context("manager state"));
     }
     // The log may still hold everything; it refuses to open when it does not.
     set_aside = status.error().message;
@@ -122,9 +133,14 @@ void Manager::Impl::load(bool second_try) {
       if (token.expired() || ended) {
         return;
       }
-      moved ? load(/*second_try=*/true) : answer_start(std::move(moved));
+      moved ? load(/*second_try=*/true) : fail(std::move(moved).error());
     });
   });
+}
+
+void Manager::Impl::load_later(const Error& error) {
+  disk_trouble_changed(error.message);
+  load_timer = env.loop.run_after(kLoadRetry, [this] { load(/*second_try=*/false); });
 }
 
 void Manager::Impl::answer_start(Status status) {
@@ -142,6 +158,7 @@ void Manager::Impl::fail(Error error) {
     if (token.expired() || ended) {
       return;
     }
+    fatal = error;
     const bool starting = on_started != nullptr;
     auto started = std::exchange(on_started, nullptr);
     const auto on_fatal = handlers.on_fatal;
@@ -159,6 +176,7 @@ void Manager::Impl::stop(std::function<void(Status)> done) {
   }
   handlers = {};
   step_down();
+  env.loop.cancel_timer(std::exchange(load_timer, 0));
   client->stop();
   api->end_streams(stopped());
   for (auto& [id, waiter] : std::exchange(waiters, {})) {
@@ -221,7 +239,7 @@ void Manager::Impl::step_down() {
 
 void Manager::Impl::when_leading(Duration wait, std::function<void(Status)> then) {
   if (ended) {
-    return then(stopped());
+    return then(fatal ? *fatal : stopped());
   }
   if (dispatcher != nullptr) {
     return then(ok());
@@ -238,8 +256,8 @@ void Manager::Impl::when_leading(Duration wait, std::function<void(Status)> then
     }
     if (auto node = waiters.extract(id); !node.empty()) {
       Error error = no_leader();
-      if (!client->trouble().empty()) {
-        error.message += " (" + client->trouble() + ")";
+      if (const std::string why = trouble(); !why.empty()) {
+        error.message += " (" + why + ")";
       }
       node.mapped().then(std::move(error));
     }
@@ -270,6 +288,10 @@ void Manager::Impl::disk_trouble_changed(const std::string& reason) {
     SKEP_INFO("the manager state is saved again");
   }
   disk_trouble = reason;
+}
+
+std::string Manager::Impl::trouble() const {
+  return disk_trouble.empty() ? client->trouble() : disk_trouble;
 }
 
 void Manager::Impl::add_manager_status(model::v1::Node& node) const {
@@ -371,7 +393,7 @@ const ManagerConfig& Manager::config() const {
   return impl_->config;
 }
 std::string Manager::trouble() const {
-  return impl_->disk_trouble.empty() ? impl_->client->trouble() : impl_->disk_trouble;
+  return impl_->trouble();
 }
 
 }  // namespace skep::control

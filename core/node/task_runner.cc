@@ -45,7 +45,7 @@ std::string exit_error(const v1::TaskRecord& record) {
   const auto& exit = record.exit();
   const std::string code = std::to_string(exit.exit_code());
   if (record.container() == v1::PROGRESS_RELEASED && exit.exit_code() < 0) {
-    return "task: container disappeared: something other than this agent removed it";
+    return "task: container disappeared: its record is damaged, or something other than this agent removed it";
   }
   return exit.oom_killed() ? "task: out of memory (" + code + ")"
                            : "task: non-zero exit (" + code + ")";

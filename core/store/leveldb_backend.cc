@@ -10,6 +10,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "skep/posix_env.h"
+
 namespace skep::store {
 namespace {
 
@@ -31,14 +33,19 @@ Error error_of(const leveldb::Status& status, const std::string& directory) {
   if (status.IsCorruption()) {
     return Error{Code::kDataLoss, directory + ": " + text, "STATE_DAMAGED"};
   }
-  if (text.find("LOCK") != std::string::npos) {
+  const auto says = [&text](const char* words) { return text.find(words) != std::string::npos; };
+  if (says(std::strerror(EAGAIN)) || says("already held by process")) {
     return Error{Code::kFailedPrecondition,
                  directory + ": in use by another agentd (" + text + "); stop that one first",
                  "STATE_IN_USE"};
   }
-  if (text.find(std::strerror(ENOSPC)) != std::string::npos) {
-    return Error{Code::kResourceExhausted, directory + ": " + text + "; free some space",
+  if (says(std::strerror(ENOSPC)) || says(std::strerror(EDQUOT))) {
+    return Error{Code::kResourceExhausted, directory + ": " + text + "; free some space and start again",
                  "DISK_FULL"};
+  }
+  if (says(std::strerror(EROFS)) || says(std::strerror(EACCES))) {
+    return Error{Code::kPermissionDenied, directory + ": cannot be written (" + text +
+                     "); make the file system writable and start again", "STATE_READ_ONLY"};
   }
   return Error{Code::kUnavailable, directory + ": " + text, "STATE_IO_ERROR"};
 }
@@ -73,8 +80,7 @@ Status LevelDbBackend::open_handle() {
     std::filesystem::permissions(directory_, std::filesystem::perms::owner_all, failure);
   }
   if (failure) {
-    return Error{Code::kUnavailable, directory_ + ": cannot be made: " + failure.message(),
-                 "STATE_IO_ERROR"};
+    return errno_error(failure.value(), directory_ + ": make");
   }
   if (cache_ == nullptr) {
     cache_.reset(leveldb::NewLRUCache(kCacheBytes));

@@ -96,7 +96,7 @@ Status RaftDriver::check_applied(const v1::StartRequest& request) const {
     return ok();  // The state came from another member that was ahead; the entries follow.
   }
   if (applied > wal_->last_index()) {
-    return damaged("the state holds entry " + std::to_string(applied) + ", the log ends at " +
+    return damaged(directory_ + ": the state holds entry " + std::to_string(applied) + ", the log ends at " +
                    std::to_string(wal_->last_index()) + ": the log was lost or is an old copy");
   }
   // Others can give the state again; it was lost between a snapshot's mark and its state.
@@ -104,12 +104,12 @@ Status RaftDriver::check_applied(const v1::StartRequest& request) const {
   const bool others = std::any_of(voters.begin(), voters.end(),
                                   [&](MemberId id) { return id != request.member_id(); });
   if (applied + 1 < wal_->first_index() && !others) {
-    return damaged("the state ends at entry " + std::to_string(applied) + ", the log begins at " +
+    return damaged(directory_ + ": the state ends at entry " + std::to_string(applied) + ", the log begins at " +
                    std::to_string(wal_->first_index()) + ": the state was lost or is an old copy");
   }
   if (request.applied_term() != 0 && applied > 0 && applied + 1 >= wal_->first_index() &&
       wal_->term(applied) != request.applied_term()) {
-    return damaged("the state holds entry " + std::to_string(applied) + " of term " +
+    return damaged(directory_ + ": the state holds entry " + std::to_string(applied) + " of term " +
                    std::to_string(request.applied_term()) + ", the log holds another one");
   }
   return ok();
