@@ -124,7 +124,11 @@ bool is_up_to_date(const ServiceContext& context, const pb::Task& task) {
   if (!same || !same_host_ports(task, context.service)) {
     return false;
   }
-  if (spec.task().placement().constraints().empty() || task.node_id().empty()) {
+  if (task.node_id().empty()) {  // It waits for a place by what it says itself.
+    return task.spec_version() == context.service.spec_version() ||
+           task.spec().placement().SerializeAsString() == spec.task().placement().SerializeAsString();
+  }
+  if (spec.task().placement().constraints().empty()) {
     return true;
   }
   if (!context.constraints) {
