@@ -231,11 +231,30 @@ Status validate_placement(const v1::Placement& placement) {
   return ok();
 }
 
+/// Logs are kept by the runtime, with its own limits; Docker's two names for that are taken.
+Status validate_log_driver(const v1::LogDriver& driver) {
+  const std::string& name = driver.name();
+  if (!name.empty() && name != "json-file" && name != "local") {
+    return Error{Code::kUnimplemented,
+                 "log driver '" + name + "' is not there: logs are kept on the node for `service logs`; "
+                 "leave --log-driver out, or use json-file or local",
+                 "NO_LOG_DRIVER"};
+  }
+  if (!driver.options().empty()) {
+    return Error{Code::kUnimplemented,
+                 "log option '" + driver.options().begin()->first + "' is not there yet: the settings "
+                 "log_size_max and log_files_max of the runtime's plugin hold for all its containers",
+                 "NO_LOG_OPTIONS"};
+  }
+  return ok();
+}
+
 Status validate_task_spec(const v1::TaskSpec& spec) {
   SKEP_TRY(validate_container(spec.container(), runtime_driver(spec) != "process"));
   SKEP_TRY(validate_resources(spec.resources()));
   SKEP_TRY(validate_restart(spec.restart()));
   SKEP_TRY(validate_placement(spec.placement()));
+  SKEP_TRY(validate_log_driver(spec.log_driver()));
   std::set<std::string> networks;
   for (const v1::NetworkAttachmentSpec& network : spec.networks()) {
     if (network.target().empty()) {

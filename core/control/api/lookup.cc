@@ -20,8 +20,10 @@ Result<store::Ptr<T>> find_by_prefix(const store::ObjectMap<T>& objects, std::st
                                      std::string_view noun) {
   const auto first = objects.lower_bound(prefix);
   if (prefix.empty() || first == objects.end() || !first->first.starts_with(prefix)) {
-    return Error{Code::kNotFound, std::string(noun) + " '" + std::string(prefix) + "' not found",
-                 "NOT_FOUND"};
+    const std::string where =
+        noun == "task" ? "" : "; 'agentctl " + std::string(noun) + " ls' lists them";
+    return Error{Code::kNotFound,
+                 std::string(noun) + " '" + std::string(prefix) + "' not found" + where, "NOT_FOUND"};
   }
   const auto second = std::next(first);
   if (second != objects.end() && second->first.starts_with(prefix)) {
