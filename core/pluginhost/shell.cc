@@ -65,7 +65,8 @@ void ShellThread::thread_main(ShellSpec spec) {
   auto outcome = std::make_shared<Status>(shell ? ok() : Status(shell.error()));
   owner_.post([this, outcome, alive = std::weak_ptr<bool>(alive_)] {
     if (!alive.expired()) {
-      on_started_(std::move(*outcome));
+      const auto on_started = std::move(on_started_);  // it may end this object, and itself with it
+      on_started(std::move(*outcome));
     }
   });
   if (shell) {
