@@ -1,7 +1,6 @@
 """The agent is killed and comes back: no container restarts, no task is lost, no exit is missed."""
 import os
 import signal
-import time
 
 from lab import SkepTest, eventually, main, run
 
@@ -57,15 +56,20 @@ class Restart(SkepTest):
             agent.wait_running("web", 2)
         ports = one.host_ports("web") + two.host_ports("web")
         self.assertEqual(len(set(ports)), 4, ports)
-        theirs = two.containers()
+        theirs = two.kernel_state()
+        for part in ("containers", "mounts", "rules", "things"):
+            self.assertTrue(theirs[part], part)
         one.kill()
+        self.assertEqual(two.kernel_state(), theirs)
         one.start()
-        time.sleep(1)
+        one.wait_running("web", 2)
+        self.assertEqual(two.kernel_state(), theirs)
         one.ctl("service", "rm", "web")
         eventually("the first agent's containers are gone", lambda: not one.containers())
         one.ctl("swarm", "leave", "--force")
+        self.assertEqual(two.kernel_state(), theirs)
         one.stop()
-        self.assertEqual(two.containers(), theirs)
+        self.assertEqual(two.kernel_state(), theirs)
         for port in two.host_ports("web"):
             self.assertIn("v1", run("curl", "-fsS", "-m", "5", f"http://127.0.0.1:{port}/text").stdout)
         self.assertTrue(two.out("volume", "ls", "-q"))

@@ -67,11 +67,26 @@ class Limits(SkepTest):
         self.assertNotIn("all", forks.stdout, "40 processes do not fit a limit of 16")
 
 
-class Placement(SkepTest):
-    def pending(self, agent, name):
-        return eventually("the task waits and says why", lambda: [
-            t for t in agent.tasks(name) if t["state"] == "pending" and "no suitable node" in t["error"]])[0]["error"]
+class Health(SkepTest):
+    def test_a_task_that_becomes_unhealthy_is_ended_and_replaced_and_one_that_never_is_fails(self):
+        agent = self.swarm()
+        self.web_image(agent)
+        check = ("--health-interval", "200ms", "--health-timeout", "5s", "--health-retries", "2")
+        agent.ctl("service", "create", "-d", "--name", "web", "--restart-delay", "0s", *check,
+                  "--health-cmd", "test ! -e /tmp/sick", "web:1")
+        first = agent.wait_running("web", 1)[0]
+        container = next(iter(agent.containers()))
+        agent.ctl("container", "exec", container, "touch", "/tmp/sick")
+        error = self.ended(agent, "web", "failed")
+        self.assertIn("unhealthy", error)
+        eventually("another task took its place", lambda: [
+            t for t in agent.running("web") if t["id"] != first["id"]])
+        agent.ctl("service", "create", "-d", "--name", "never", "--restart-condition", "none", *check,
+                  "--health-cmd", "false", "web:1")
+        self.assertIn("unhealthy", self.ended(agent, "never", "failed"))
 
+
+class Placement(SkepTest):
     def test_what_cannot_be_placed_waits_with_the_reason_and_starts_when_it_can(self):
         agent = self.swarm()
         self.web_image(agent)

@@ -3,6 +3,7 @@
 Every test runs real agents with real containers and ends with a check that nothing is left: no
 process, mount, interface or packet rule of its own. Standard library only.
 """
+import contextlib
 import json
 import os
 import shutil
@@ -49,18 +50,30 @@ class Agent:
     def __init__(self, root, config=""):
         self.root = root
         self.process = None
-        os.makedirs(f"{root}/etc/skep", exist_ok=True)
-        with open(f"{root}/etc/skep/agentd.toml", "w", encoding="utf-8") as file:
+        self.configure(config)
+
+    def configure(self, config):
+        os.makedirs(f"{self.root}/etc/skep", exist_ok=True)
+        with open(f"{self.root}/etc/skep/agentd.toml", "w", encoding="utf-8") as file:
             file.write(config)
 
-    def start(self, wait=True):
+    def start(self, wait=True, wrap=()):
+        """`wrap`: a program and its arguments that agentd is started through."""
         log = open(f"{self.root}/agentd.log", "ab")
-        self.process = subprocess.Popen([f"{BIN}/agentd", "--root", self.root], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([*wrap, f"{BIN}/agentd", "--root", self.root], stdin=subprocess.DEVNULL,
                                         stdout=log, stderr=log, start_new_session=True)
         log.close()
         if wait:
             eventually("the agent answers", lambda: self.ctl("info", check=False).returncode == 0)
         return self
+
+    def start_refused(self, wrap=(), timeout=60):
+        """Starts agentd, which must end by itself: (exit code, what it complained about)."""
+        done = run(*wrap, f"{BIN}/agentd", "--root", self.root, check=False, timeout=timeout)
+        with open(f"{self.root}/agentd.log", "a", encoding="utf-8") as file:
+            file.write(done.stderr)
+        words = [line for line in done.stderr.splitlines() if line.startswith("agentd: ")]
+        return done.returncode, "\n".join(words)
 
     def ctl(self, *args, check=True, timeout=60, env=None, stdin=None):
         environment = dict(os.environ, SKEP_ROOT=self.root, HOME=self.root, **(env or {}))
@@ -81,6 +94,21 @@ class Agent:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+    def tag(self):
+        """The installation id; "" before the first start."""
+        try:
+            with open(f"{self.root}/var/lib/skep/installation.id", encoding="utf-8") as file:
+                return file.readline().strip()
+        except OSError:
+            return ""
+
+    def kernel_state(self):
+        """All that the kernel and the runtime hold for this agent, to compare before and after."""
+        with open("/proc/self/mountinfo", encoding="utf-8") as file:
+            mounts = sorted(line.split(" ", 4)[4] for line in file if f"{self.root}/" in line)
+        return {"containers": self.containers(), "mounts": mounts, "rules": packet_rules(self.tag()),
+                "things": sorted(kernel_things(self.tag()))}
 
     def log(self):
         with open(f"{self.root}/agentd.log", encoding="utf-8", errors="replace") as file:
@@ -119,6 +147,30 @@ class Agent:
         return out
 
 
+def packet_rules(tag):
+    """The bridge driver's table of an installation as nft prints it; "" when there is none."""
+    value = 0xcbf29ce484222325  # plugins/lib/hash.h: short_hash(tag, 12)
+    for byte in tag.encode():
+        value = ((value ^ byte) * 0x100000001b3) & (2**64 - 1)
+    value = ((value ^ (value >> 30)) * 0xbf58476d1ce4e5b9) & (2**64 - 1)
+    value = ((value ^ (value >> 27)) * 0x94d049bb133111eb) & (2**64 - 1)
+    value ^= value >> 31
+    digits = "".join("0123456789abcdef"[(value >> (4 * i)) & 15] for i in range(12))
+    return run("nft", "list", "table", "ip", f"skep-bridge-{digits}", check=False).stdout
+
+
+def kernel_things(tag):
+    """Interfaces, packet rules and cgroups that bear an installation's id."""
+    left = ["link " + line for line in run("ip", "-o", "link").stdout.splitlines() if tag in line]
+    left += ["rules " + line for line in packet_rules(tag).splitlines()[:1]]
+    for directory, names, _ in os.walk("/sys/fs/cgroup"):
+        if directory.removeprefix("/sys/fs/cgroup").count("/") < 2:
+            left += [f"cgroup {directory}/{name}" for name in names if tag in name]
+        else:
+            names.clear()
+    return left
+
+
 class SkepTest(unittest.TestCase):
     """Gives temporary roots, and sees to it that nothing is left."""
 
@@ -128,6 +180,26 @@ class SkepTest(unittest.TestCase):
         self.directory = tempfile.mkdtemp(prefix="skep-")
         self.agents = []
         self.processes = []
+
+    def refused(self, agent, code, says, *args, **options):
+        """The command fails with this exit code and one error that holds all of `says`."""
+        done = agent.ctl(*args, check=False, **options)
+        shown = f"agentctl {' '.join(args)}: [{done.returncode}] {done.stdout}{done.stderr}"
+        self.assertEqual(done.returncode, code, shown)
+        self.assertEqual(done.stderr.count("Error:"), 1, shown)
+        for words in [says] if isinstance(says, str) else says:
+            self.assertIn(words, done.stderr, shown)
+        return done.stderr
+
+    def pending(self, agent, service):
+        """Why the newest task of a service waits for a node."""
+        return eventually(f"{service} waits and says why", lambda: [
+            t for t in agent.tasks(service) if t["state"] == "pending" and t["error"]])[0]["error"]
+
+    def ended(self, agent, service, state="rejected", seconds=60):
+        """The error of the newest task of a service that ended in `state`."""
+        return eventually(f"a task of {service} is {state}", lambda: [
+            t for t in agent.tasks(service, all_states=True) if t["state"] == state], seconds)[0]["error"]
 
     def agent(self, config="", name=None):
         agent = Agent(f"{self.directory}/{name or f'a{len(self.agents)}'}", config)
@@ -170,8 +242,8 @@ class SkepTest(unittest.TestCase):
                 except AssertionError:
                     pass
             agent.ctl("swarm", "leave", "--force", check=False, timeout=90)
-            self.check_kernel(agent, failed)
             agent.stop()
+            self.check_kernel(agent, failed)
         for process in self.processes:
             if process.poll() is None:
                 process.kill()
@@ -182,15 +254,18 @@ class SkepTest(unittest.TestCase):
             self.assertEqual(left, [], "left behind")
 
     def check_kernel(self, agent, failed):
-        """After a leave no interface bears the agent's tag."""
-        try:
-            with open(f"{agent.root}/var/lib/skep/installation.id", encoding="utf-8") as file:
-                tag = file.read().strip()
-        except OSError:
+        """After a leave and a stop nothing in the kernel bears the agent's tag."""
+        if not agent.tag():
             return
-        left = [line for line in run("ip", "-o", "link").stdout.splitlines() if tag in line]
-        if left and not failed:
-            raise AssertionError(f"interfaces left behind: {left}")
+        left = kernel_things(agent.tag())
+        if failed:  # the next test would stumble over it
+            for thing in left:
+                if thing.startswith("cgroup "):
+                    for directory, _, _ in os.walk(thing.removeprefix("cgroup "), topdown=False):
+                        with contextlib.suppress(OSError):
+                            os.rmdir(directory)
+        elif left:
+            raise AssertionError(f"left behind in the kernel: {left}")
 
     def _outcome_failed(self):
         outcome = getattr(self, "_outcome", None)

@@ -1,0 +1,142 @@
+"""What people get wrong: one sentence that says what, why and what to do, and a documented exit code;
+what can become right by itself waits and says why."""
+import socket
+
+from lab import BIN, SkepTest, eventually, main, run
+
+CREATE = ("service", "create", "-d", "--no-healthcheck")
+
+# exit code, what the error says, the command
+WRONG = [
+    (2, ("unknown flag '--replcas'", "did you mean '--replicas'?", "--help"), (*CREATE, "--replcas", "3", "web:1")),
+    (2, ("'servce' is not a command", "did you mean 'service'?"), ("servce", "ls")),
+    (2, ("'lss' is not a command of 'agentctl service'", "did you mean 'ls'?"), ("service", "lss")),
+    (2, ("needs at least 1 argument", "usage: agentctl service create"), CREATE),
+    (2, ("--replicas: 'many'", "a whole number"), (*CREATE, "--replicas", "many", "web:1")),
+    (2, ("'99999' is not a port", "1 to 65535"), (*CREATE, "-p", "99999:80", "web:1")),
+    (2, ("'hst' is not a publish mode", "ingress or host"), (*CREATE, "-p", "mode=hst,target=80", "web:1")),
+    (2, ("unknown mount type 'nope'",), (*CREATE, "--mount", "type=nope,dst=/x", "web:1")),
+    (2, ("names no target", "target=PATH"), (*CREATE, "--mount", "type=volume,src=data", "web:1")),
+    (2, ("'web' is not SERVICE=REPLICAS", "web=3"), ("service", "scale", "web")),
+    (2, ("no field '.Nme'", "did you mean 'Name'?"), ("service", "ls", "--format", "{{.Nme}}")),
+    (2, ("unknown key 'colour'", "keys are id, name"), ("service", "ls", "--filter", "colour=red")),
+    (1, ("service name 'a b' is invalid", "letters, digits"), (*CREATE, "--name", "a b", "web:1")),
+    (1, ("name must be 63 characters or fewer",), (*CREATE, "--name", "x" * 64, "web:1")),
+    (1, ("image reference 'UPPER//x' is invalid", "lower case"), (*CREATE, "UPPER//x")),
+    (1, ("image is missing", "name the image"), (*CREATE, "")),
+    (1, ("constraint 'node.labels.zone' is invalid", "==, !="), (*CREATE, "--constraint", "node.labels.zone", "web:1")),
+    (1, ("key 'node.colour' is unknown", "use node.id"), (*CREATE, "--constraint", "node.colour==red", "web:1")),
+    (1, ("size 'lots' is invalid", "512m"), (*CREATE, "--reserve-memory", "lots", "web:1")),
+    (1, ("must be at least 4MiB",), (*CREATE, "--limit-memory", "1k", "web:1")),
+    (1, ("larger than the limit", "reserve less"),
+     (*CREATE, "--reserve-memory", "64m", "--limit-memory", "32m", "web:1")),
+    (1, ("mount target 'data' is invalid", "absolute path"), (*CREATE, "--mount", "type=tmpfs,dst=data", "web:1")),
+    (1, ("volume name 'a/b' is invalid", "[a-zA-Z0-9_.-]"), ("volume", "create", "a/b")),
+    (1, ("'/etc/passwd' is no docker-archive",), ("image", "load", "--input", "/etc/passwd")),
+    (3, ("no file '/no/such/file'",), ("image", "load", "--input", "/no/such/file")),
+    (3, ("no such service: 'nope'", "agentctl service ls"), ("service", "ps", "nope")),
+    (3, ("'nope'", "agentctl service ls"), ("service", "rm", "nope")),
+    (3, ("no such node: 'nope'", "agentctl node ls"), ("node", "inspect", "nope")),
+    (3, ("no such volume: 'nope'", "agentctl volume ls"), ("volume", "rm", "nope")),
+    (3, ("no image 'nope'", "pull or load it first"), ("image", "rm", "nope")),
+    (3, ("no such container", "agentctl container ls"), ("container", "logs", "nope")),
+    (3, ("no such plugin: 'nope'", "agentctl plugin ls"), ("plugin", "inspect", "nope")),
+    (3, ("nothing answers to 'volume/nope'", "volume/local"), ("volume", "create", "-d", "nope", "data")),
+    (3, ("nothing answers to 'volume/nope'", "volume/local"), ("bus", "call", "volume/nope", "volume/1/create", "{}")),
+    (4, ("service 'web' already exists", "choose another name"), (*CREATE, "--name", "web", "web:1")),
+    (5, ("already part of a swarm", "swarm leave"), ("swarm", "init", "--advertise-addr", "127.0.0.1")),
+    (5, ("Removing the last manager erases", "--force"), ("swarm", "leave")),
+    (10, ("log driver 'syslog' is not there", "leave --log-driver out"), (*CREATE, "--log-driver", "syslog", "web:1")),
+    (10, ("log option 'max-size' is not there", "log_size_max"), (*CREATE, "--log-opt", "max-size=1m", "web:1")),
+]
+
+
+class BadInput(SkepTest):
+    def test_what_is_wrong_is_said_and_changes_nothing(self):
+        agent = self.agent().start()
+        self.refused(agent, 5, ("not a swarm manager", "swarm init"), "service", "ls")
+        self.refused(agent, 1, "nope", "swarm", "init", "--advertise-addr", "nope")
+        agent.ctl("swarm", "init", "--advertise-addr", "127.0.0.1")
+        self.web_image(agent)
+        agent.ctl(*CREATE, "--name", "web", "web:1")
+        agent.wait_running("web", 1)
+        before = (agent.containers(), agent.out("service", "ls"), agent.out("volume", "ls"))
+        for code, says, command in WRONG:
+            with self.subTest(" ".join(command)):
+                self.refused(agent, code, says, *command)
+        self.assertEqual((agent.containers(), agent.out("service", "ls"), agent.out("volume", "ls")), before)
+
+    def test_no_agent_and_wrong_agentd_flags(self):
+        agent = self.agent()
+        self.refused(agent, 8, (f"no agent answers at '{agent.root}/run/skep/control.sock'", "agentd --root"),
+                     "service", "ls")
+        for flag, says in ((("--rot", "/x"), "--rot"), (("--log-level", "loud"), "trace, debug, info, warn or error")):
+            done = run(f"{BIN}/agentd", "--root", agent.root, *flag, check=False)
+            self.assertEqual(done.returncode, 2 if flag[0] == "--rot" else 1, done.stderr)
+            self.assertIn(says, done.stderr)
+        agent.configure('log_levl = "info"\n')
+        code, says = agent.start_refused()
+        self.assertEqual(code, 1)
+        self.assertIn("agentd.toml:1", says)
+        self.assertIn("did you mean 'log_level'", says)
+
+    def test_what_can_become_right_waits_with_the_reason_and_starts_by_itself(self):
+        agent = self.swarm()
+        self.web_image(agent)
+        node = agent.out("node", "ls", "-q")
+        agent.ctl(*CREATE, "--name", "big", "--reserve-cpu", "1000", "web:1")
+        agent.ctl(*CREATE, "--name", "zone", "--constraint", "node.labels.zone==east", "web:1")
+        agent.ctl(*CREATE, "--name", "drv", "--mount", "type=volume,src=data,dst=/d,volume-driver=nope", "web:1")
+        agent.ctl(*CREATE, "--name", "one", "--replicas", "2", "--replicas-max-per-node", "1", "web:1")
+        for service, reason in (("big", "insufficient resources on 1 node"),
+                                ("zone", "constraint node.labels.zone==east not satisfied on 1 node"),
+                                ("drv", "missing plugin volume/nope on 1 node"),
+                                ("one", "max replicas per node limit reached on 1 node")):
+            with self.subTest(service):
+                self.assertIn(reason, self.pending(agent, service))
+        agent.ctl("node", "update", "--label-add", "zone=east", node)
+        agent.wait_running("zone", 1)
+        agent.ctl("service", "update", "-d", "--reserve-cpu", "0.1", "big")
+        agent.wait_running("big", 1)
+        agent.ctl("service", "update", "-d", "--replicas-max-per-node", "2", "one")
+        agent.wait_running("one", 2)
+        agent.ctl("node", "update", "--availability", "pause", node)
+        agent.ctl(*CREATE, "--name", "late", "web:1")
+        self.assertIn("1 node not available for new tasks", self.pending(agent, "late"))
+        agent.ctl("node", "update", "--availability", "active", node)
+        agent.wait_running("late", 1)
+
+    def test_an_image_that_cannot_be_had_rejects_the_task_and_comes_when_it_is_there(self):
+        agent = self.swarm()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            dead = f"127.0.0.1:{probe.getsockname()[1]}"
+            self.refused(agent, 8, (f"registry '{dead}' does not answer", "connection refused"),
+                         "image", "pull", f"{dead}/web:1")
+            agent.ctl(*CREATE, "--name", "web", "--restart-delay", "1s", f"{dead}/web:1")
+            error = self.ended(agent, "web")
+            self.assertIn(f"{dead}/web:1", error)
+            self.assertIn("does not answer", error)
+        self.web_image(agent)
+        agent.ctl("service", "update", "-d", "--image", "web:1", "web")
+        agent.wait_running("web", 1)
+
+    def test_a_port_that_another_program_holds_is_named_and_taken_when_it_is_free(self):
+        agent = self.swarm()
+        self.web_image(agent)
+        with socket.socket() as holder:
+            holder.bind(("0.0.0.0", 0))
+            holder.listen()
+            port = holder.getsockname()[1]
+            agent.ctl(*CREATE, "--name", "web", "--restart-delay", "1s",
+                      "-p", f"mode=host,target=80,published={port}", "web:1")
+            error = eventually("the task fails", lambda: [
+                t for t in agent.tasks("web", all_states=True) if t["state"] in ("failed", "rejected")])[0]["error"]
+            self.assertIn(str(port), error)
+            self.assertIn("another", error)
+        agent.wait_running("web", 1)
+        self.assertIn("v1", run("curl", "-fsS", "-m", "5", f"http://127.0.0.1:{port}/text").stdout)
+
+
+if __name__ == "__main__":
+    main()
