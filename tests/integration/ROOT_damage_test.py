@@ -114,6 +114,46 @@ class Damage(SkepTest):
         agent.start()
         self.check_all_there(agent)
 
+    def test_files_of_the_drivers_take_no_container_with_them(self):
+        agent = self.web()
+        archive = self.web_image()
+        for pattern, says in (("plugins/oci/images/names.json", "pulled or loaded again"),
+                              ("plugins/oci/images/images/sha256/*", "pull"),
+                              ("plugins/oci/images/version", "start again"),
+                              ("plugins/local/volumes/data/volume.pb", "volume")):
+            for damage in (delete, cut, flip):
+                with self.subTest(f"{damage.__name__} {pattern}"):
+                    agent.kill()
+                    path = self.files(agent, f"var/lib/skep/{pattern}")[0]
+                    with open(path, "rb") as file:
+                        whole = file.read()
+                    damage(path)
+                    told = len(agent.log())
+                    agent.start()
+                    eventually("the container is known", lambda: len(agent.running("web")) == 1)
+                    self.assertTrue(self.answers())
+                    if damage is cut:
+                        agent.ctl("volume", "ls")
+                        said = agent.ctl("image", "ls", check=False).stderr
+                        eventually("it is told", lambda: says in said + agent.log()[told:])
+                    agent.kill()
+                    with open(path, "wb") as file:  # the backup
+                        file.write(whole)
+                    agent.start()
+                    self.check_all_there(agent)
+        self.assertIn("web", agent.out("image", "ls"))
+        agent.ctl("image", "load", "--input", archive)
+
+    def test_a_lost_record_of_a_container_replaces_its_task_and_says_why(self):
+        agent = self.web()
+        agent.kill()
+        delete(self.files(agent, "var/lib/skep/plugins/oci/containers/*/container.json")[0])
+        agent.start()
+        self.assertIn("its record is damaged", self.ended(agent, "web", "failed"))
+        agent.wait_running("web", 1)
+        self.assertEqual(len(agent.containers()), 1, "the old one does not stay beside it")
+        self.assertEqual(agent.out("container", "exec", next(iter(agent.containers())), "cat", "/data/kept"), "kept")
+
     def test_both_copies_of_an_identity_file(self):
         agent = self.web()
         for name, way_out in (("swarm.pb", "remove swarm.pb, swarm.pb.copy, manager.db"),

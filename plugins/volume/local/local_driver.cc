@@ -210,6 +210,10 @@ Result<std::vector<Volume>> LocalVolumeDriver::list() {
       volumes.push_back(*std::move(volume));
     } else if (volume.error().code != Code::kNotFound) {
       SKEP_WARN("volume left out of the list", {"volume", name}, {"cause", volume.error().message});
+    } else if (disk_->exists(data_directory(name))) {
+      SKEP_WARN("volume without its record left out of the list: creating it, or a task that mounts it, "
+                "takes its data up again",
+                {"volume", name}, {"data", data_directory(name)});
     }
   }
   return volumes;

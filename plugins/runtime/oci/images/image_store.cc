@@ -303,8 +303,18 @@ std::vector<std::string> DirectoryStore::collect_garbage() {
   const Result<FileLock> alone = FileLock::try_now(path("pull.lock"), LockKind::kExclusive);
   const Result<std::vector<std::string>> ids = read_ids();
   const Result<std::vector<std::string>> layers = layers_.list();
-  if (!alone || !ids || !layers) {
+  const Result<Names> names = read_names();
+  if (!alone || !ids || !layers || !names) {
     return {};
+  }
+  // Names go before their image: one that names none means that a record was lost, not removed, and
+  // containers may run on its layers.
+  for (const auto& [name, id] : *names) {
+    if (std::find(ids->begin(), ids->end(), id) == ids->end()) {
+      SKEP_WARN("layers are kept, because the record of an image is lost: pull or load it again",
+                {"image", id}, {"name", name});
+      return {};
+    }
   }
   std::set<std::string> used;
   for (const std::string& id : *ids) {

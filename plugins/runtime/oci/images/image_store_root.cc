@@ -234,6 +234,23 @@ TEST_F(ROOT_ImageStore, ADamagedRecordIsReportedAndRepaired) {
   EXPECT_TRUE(store_->resolve("web:1"));
 }
 
+TEST_F(ROOT_ImageStore, ALostRecordTakesNoLayersWithIt) {
+  const std::string id = must_pull(archive()).id();
+  std::filesystem::remove(at("store/images/sha256/" + id.substr(7) + ".json"));
+  open();
+  EXPECT_EQ(count_in("store/layers/sha256"), 2U) << "containers may run on them";
+  must_pull(archive());
+  EXPECT_TRUE(store_->resolve("web:1"));
+  std::ofstream(at("store/names.json")) << "{\"names\": {\"web";
+  open();
+  EXPECT_EQ(count_in("store/layers/sha256"), 2U);
+  const auto listed = store_->list();
+  ASSERT_FALSE(listed);
+  EXPECT_EQ(listed.error().code, Code::kDataLoss);
+  EXPECT_THAT(listed.error().message, HasSubstr("store/names.json: is damaged"));
+  EXPECT_THAT(listed.error().message, HasSubstr("remove it"));
+}
+
 TEST_F(ROOT_ImageStore, RefusesADirectoryOfANewerFormat) {
   std::ofstream(at("store/version")) << "skep-images-9\n";
   const auto opened = ImageStore::open(real_.env, options_);
