@@ -1,5 +1,7 @@
 #include "sim_node.h"
 
+#include "core/node/record.h"
+
 namespace skep::sim {
 
 namespace {
@@ -42,7 +44,7 @@ void SimNode::start_agent() {
       bus_.attach(agent_name(), id_, {"agent"}, agent_table_, principal("node", id_));
   node::NodeConfig config;
   config.node_id = id_;
-  config.installation_id = "inst-" + id_;
+  config.installation_id = installation_id();
   config.run_dir = "/run/skep";
   config.version = "sim";
   config.dispatcher = "m1/core";
@@ -100,6 +102,12 @@ void SimNode::driver_up(const std::string& driver) {
   if (agent_ != nullptr) {
     agent_->drivers_changed();
   }
+}
+
+bool SimNode::runs_container_of(const std::string& task_id) const {
+  const auto found = runtime.containers.find(node::container_id_for(installation_id(), task_id));
+  return found != runtime.containers.end() &&
+         found->second.info.state() == runtime::v1::CONTAINER_STATE_RUNNING;
 }
 
 std::string SimNode::leftovers(const std::function<bool(const std::string&)>& keep) const {

@@ -41,6 +41,7 @@ class SimNode {
     return directory.incarnations.contains(driver);
   }
 
+  [[nodiscard]] bool runs_container_of(const std::string& task_id) const;
   /// "" when nothing is left of tasks but what `keep(task id)` allows.
   [[nodiscard]] std::string leftovers(const std::function<bool(const std::string&)>& keep) const;
 
@@ -54,6 +55,8 @@ class SimNode {
   node::testing::MemoryRecordStore records;
 
  private:
+  [[nodiscard]] std::string installation_id() const { return "inst-" + id_; }
+
   std::string id_;
   testing::ManualLoop& loop_;
   testing::LocalBus& bus_;

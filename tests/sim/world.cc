@@ -7,6 +7,7 @@ constexpr Duration kFaultTime = 10min;
 constexpr Duration kHealTime = 12min;  // crash-loop back-off alone may take 5 minutes
 constexpr Duration kGoalHolds = 30s;   // reached means that it stays
 constexpr Duration kStep = 250ms;
+constexpr Duration kLookEvery = 1s;    // at the whole cluster while nothing is committed
 // Below these a seed does not count.
 constexpr std::size_t kNodesLeast = 20;
 constexpr std::size_t kTasksLeast = 200;
@@ -72,7 +73,9 @@ Outcome World::run() {
 
 void World::run_healed() {
   heal();
-  TimePoint since{};
+  TimePoint since = loop_.now();
+  TimePoint looked_at{};
+  std::size_t commits = 0;
   const TimePoint limit = loop_.now() + kHealTime;
   while (loop_.now() < limit) {
     loop_.advance(kStep);
@@ -80,6 +83,12 @@ void World::run_healed() {
       return;
     }
     repair_services();
+    // What happens on nodes without a commit stays for longer than the time between two looks.
+    if (invariants_.commits() == commits && loop_.now() - looked_at < kLookEvery) {
+      continue;
+    }
+    commits = invariants_.commits();
+    looked_at = loop_.now();
     if (!unmet_goal().empty()) {
       since = loop_.now();
     }

@@ -26,9 +26,7 @@ Duration World::travel(const std::string& from, const std::string& to) {
 bool World::container_runs(const pb::Task& task) const {
   for (const auto& node : nodes_) {
     if (node->id() == task.node_id()) {
-      const auto* container = node->runtime.find_by_label("com.docker.swarm.task.id", task.id());
-      return container != nullptr &&
-             container->info.state() == runtime::v1::CONTAINER_STATE_RUNNING;
+      return node->runs_container_of(task.id());
     }
   }
   return false;
