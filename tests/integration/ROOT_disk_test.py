@@ -27,9 +27,9 @@ class Disk(SkepTest):
         return [thing for thing in super().leftovers() if thing.removeprefix("mount ") not in self.disks]
 
     def sweep(self):
-        super().sweep()
         for disk in self.disks:
             run("umount", "-l", disk, check=False)
+        super().sweep()
 
     def agent_on_a_disk(self, megabytes, config=""):
         """An agent whose state directory is a file system of its own."""

@@ -147,8 +147,8 @@ class Agent:
         return out
 
 
-def packet_rules(tag):
-    """The bridge driver's table of an installation as nft prints it; "" when there is none."""
+def rules_table(tag):
+    """The name of the bridge driver's table of an installation."""
     value = 0xcbf29ce484222325  # plugins/lib/hash.h: short_hash(tag, 12)
     for byte in tag.encode():
         value = ((value ^ byte) * 0x100000001b3) & (2**64 - 1)
@@ -156,7 +156,12 @@ def packet_rules(tag):
     value = ((value ^ (value >> 27)) * 0x94d049bb133111eb) & (2**64 - 1)
     value ^= value >> 31
     digits = "".join("0123456789abcdef"[(value >> (4 * i)) & 15] for i in range(12))
-    return run("nft", "list", "table", "ip", f"skep-bridge-{digits}", check=False).stdout
+    return f"skep-bridge-{digits}"
+
+
+def packet_rules(tag):
+    """That table as nft prints it; "" when there is none."""
+    return run("nft", "list", "table", "ip", rules_table(tag), check=False).stdout
 
 
 def kernel_things(tag):
@@ -169,6 +174,19 @@ def kernel_things(tag):
         else:
             names.clear()
     return left
+
+
+def clean_kernel(tag):
+    """Removes what a failed test left, for the next one would stumble over it."""
+    for kind, name in (thing.split(" ", 1) for thing in kernel_things(tag)):
+        if kind == "cgroup":
+            for directory, _, _ in os.walk(name, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(directory)
+        elif kind == "rules":
+            run("nft", "delete", "table", "ip", rules_table(tag), check=False)
+        elif kind == "link":
+            run("ip", "link", "delete", name.split(": ")[1].split("@")[0], check=False)
 
 
 class SkepTest(unittest.TestCase):
@@ -230,6 +248,7 @@ class SkepTest(unittest.TestCase):
 
     def tearDown(self):
         failed = self._outcome_failed()
+        kernel = []
         for agent in self.agents:
             if failed and os.path.exists(f"{agent.root}/agentd.log"):
                 print(f"---- end of {agent.root}/agentd.log\n" + agent.log()[-4000:], file=sys.stderr)
@@ -243,7 +262,9 @@ class SkepTest(unittest.TestCase):
                     pass
             agent.ctl("swarm", "leave", "--force", check=False, timeout=90)
             agent.stop()
-            self.check_kernel(agent, failed)
+            if agent.tag():
+                kernel += kernel_things(agent.tag())
+                clean_kernel(agent.tag())
         for process in self.processes:
             if process.poll() is None:
                 process.kill()
@@ -251,26 +272,13 @@ class SkepTest(unittest.TestCase):
         left = self.leftovers()
         self.sweep()
         if not failed:
-            self.assertEqual(left, [], "left behind")
-
-    def check_kernel(self, agent, failed):
-        """After a leave and a stop nothing in the kernel bears the agent's tag."""
-        if not agent.tag():
-            return
-        left = kernel_things(agent.tag())
-        if failed:  # the next test would stumble over it
-            for thing in left:
-                if thing.startswith("cgroup "):
-                    for directory, _, _ in os.walk(thing.removeprefix("cgroup "), topdown=False):
-                        with contextlib.suppress(OSError):
-                            os.rmdir(directory)
-        elif left:
-            raise AssertionError(f"left behind in the kernel: {left}")
+            self.assertEqual(left + kernel, [], "left behind after leave and stop")
 
     def _outcome_failed(self):
         outcome = getattr(self, "_outcome", None)
         result = getattr(outcome, "result", None)
-        return bool(result) and any(test is self for test, _ in result.failures + result.errors)
+        return bool(result) and any(
+            self in (test, getattr(test, "test_case", None)) for test, _ in result.failures + result.errors)
 
     def leftovers(self):
         left = []

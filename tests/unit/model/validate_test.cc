@@ -104,6 +104,20 @@ TEST(Validate, SaysWhatIsWrongWithAService) {
   }
 }
 
+TEST(Validate, LogDriversThatAreNotThereAreNotIgnored) {
+  v1::ServiceSpec spec = good();
+  spec.mutable_task()->mutable_log_driver()->set_name("json-file");
+  EXPECT_TRUE(validate_service_spec(spec));
+  spec.mutable_task()->mutable_log_driver()->set_name("syslog");
+  const auto unknown = validate_service_spec(spec);
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().code, Code::kUnimplemented);
+  EXPECT_NE(unknown.error().message.find("log driver 'syslog' is not there"), std::string::npos);
+  spec.mutable_task()->mutable_log_driver()->clear_name();
+  (*spec.mutable_task()->mutable_log_driver()->mutable_options())["max-size"] = "1m";
+  EXPECT_EQ(validate_service_spec(spec).error().code, Code::kUnimplemented);
+}
+
 TEST(Validate, ProcessRuntimeNeedsACommandInsteadOfAnImage) {
   v1::ServiceSpec spec = good();
   spec.mutable_task()->set_runtime("process");
