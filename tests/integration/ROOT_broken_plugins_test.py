@@ -1,9 +1,10 @@
 """One agent that is given every broken plugin there is: it says what is wrong with each, and works."""
 import json
 import os
+import subprocess
 import time
 
-from lab import BUILD, SkepTest, eventually, main
+from lab import BIN, BUILD, SkepTest, eventually, main
 
 BROKEN = os.path.join(BUILD, "broken-plugins")
 
@@ -39,6 +40,12 @@ class BrokenPlugins(SkepTest):
         agent.ctl("service", "create", "--name", "web", "-d", "web:1")
         agent.wait_running("web", 1)
 
+        followed = f"{self.directory}/followed"
+        with open(followed, "wb") as file:
+            self.processes.append(subprocess.Popen(
+                [f"{BIN}/agentctl", "plugin", "logs", "--follow", "--tail", "0", "throws-in-start"], stdout=file,
+                stdin=subprocess.DEVNULL, env=dict(os.environ, SKEP_ROOT=agent.root)))
+
         for name, (why, what_to_do) in REFUSED.items():
             with self.subTest(name):
                 eventually(f"{name} is refused", lambda: self.plugin(agent, name)["State"] == "refused")
@@ -54,6 +61,12 @@ class BrokenPlugins(SkepTest):
                 reason = eventually(f"{name} is unhealthy", seen, 60)
                 self.assertIn(why, reason)
                 self.assertIn(f"agentctl plugin logs {name}", reason)
+        def told():
+            with open(followed, encoding="utf-8") as file:
+                return file.read().count("the storage cupboard is locked") >= 2
+        eventually("plugin logs --follow shows one try after the other", told, 60)
+        last = agent.out("plugin", "logs", "--tail", "3", "throws-in-start")
+        self.assertRegex(last, r'(?m)^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z error .*cupboard is locked"?$')
         listed = agent.out("plugin", "ls", "--no-trunc")
         for name in [*REFUSED, *UNHEALTHY]:
             self.assertIn(name, listed)

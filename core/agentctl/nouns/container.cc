@@ -8,6 +8,7 @@
 
 #include "core/agentctl/command.h"
 #include "core/agentctl/context.h"
+#include "core/agentctl/nouns/log_flags.h"
 #include "core/agentctl/nouns/nouns.h"
 #include "core/agentctl/output/list.h"
 #include "core/agentctl/shape/shape.h"
@@ -158,22 +159,9 @@ Result<int> inspect(Context& context, const std::string& format,
   return exit_code;
 }
 
-struct LogsOptions {
-  bool follow = false;
-  bool timestamps = false;
-  std::string since;
-  std::string tail = "all";
-};
-
-Result<int> logs(Context& context, const LogsOptions& options, const std::string& reference) {
+Result<int> logs(Context& context, const LogFlags& flags, const std::string& reference) {
   runtime::v1::LogsRequest request;
-  request.set_follow(options.follow);
-  SKEP_TRY_ASSIGN(const std::int64_t tail, parse_tail(options.tail));
-  request.set_tail(tail);
-  if (!options.since.empty()) {
-    SKEP_TRY_ASSIGN(const WallTime since, parse_moment(options.since, context.clock.wall_now()));
-    request.set_since(since);
-  }
+  SKEP_TRY(fill_log_request(context, flags, request));
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   SKEP_TRY_ASSIGN(const ContainerInfo container, find_container(*agent, reference));
   request.set_container_id(container.container_id());
@@ -183,7 +171,7 @@ Result<int> logs(Context& context, const LogsOptions& options, const std::string
         const bool errors = line.stream() == 2;
         std::ostream& out = errors ? context.err : context.out;
         bool& goes_on = line_goes_on[errors ? 2 : 1];
-        if (options.timestamps && !goes_on) {
+        if (flags.timestamps && !goes_on) {
           out << print_time(line.timestamp()) << ' ';
         }
         out << line.data() << (line.partial() ? "" : "\n") << std::flush;
@@ -193,18 +181,13 @@ Result<int> logs(Context& context, const LogsOptions& options, const std::string
 }
 
 void add_logs(Command& parent) {
-  auto options = std::make_shared<LogsOptions>();
-  parent.add("logs", "Print what a container of this node wrote")
-      .arguments("[OPTIONS] CONTAINER", 1, 1)
-      .completes("container")
-      .toggle("--follow,-f", options->follow, "Go on as more is written")
-      .toggle("--timestamps,-t", options->timestamps, "Print when each line was written")
-      .text("--since", options->since, "string",
-            "From this time on: RFC 3339, or a duration before now (10m)")
-      .text("--tail,-n", options->tail, "string", "Number of lines from the end (default all)")
-      .run([options](Context& context, const auto& arguments) {
-        return logs(context, *options, arguments.front());
-      });
+  auto flags = std::make_shared<LogFlags>();
+  auto& verb = parent.add("logs", "Print what a container of this node wrote");
+  verb.arguments("[OPTIONS] CONTAINER", 1, 1).completes("container");
+  add_log_flags(verb, *flags, "Number of lines from the end (default all)");
+  verb.run([flags](Context& context, const auto& arguments) {
+    return logs(context, *flags, arguments.front());
+  });
 }
 
 void add_list(Command& parent, const char* names) {
@@ -233,18 +216,6 @@ Result<ContainerInfo> find_container(Client& agent, const std::string& reference
   }
   SKEP_TRY_ASSIGN(const std::size_t found, std::move(index));
   return containers[found];
-}
-
-Result<std::int64_t> parse_tail(const std::string& text) {
-  if (text == "all" || text.starts_with('-')) {
-    return -1;
-  }
-  auto number = parse_count(text);
-  if (!number) {
-    return Error{Code::kInvalidArgument,
-                 fmt::format("--tail: '{}' is neither a number of lines nor 'all'", text), "USAGE"};
-  }
-  return static_cast<std::int64_t>(*number);
 }
 
 void add_container_commands(Command& root) {

@@ -67,8 +67,6 @@ bool confirmed(Context& context, std::string_view question);
 struct ListOptions;
 Status print_tasks(Context& context, std::vector<model::v1::Task> tasks,
                    const std::map<std::string, std::string>& nodes, const ListOptions& options);
-/// Lines of --tail: -1 for "all".
-Result<std::int64_t> parse_tail(const std::string& text);
 /// Credentials for the registry of `image`, as registry_auth wants them (base64 JSON); "" if none.
 Result<std::string> registry_auth_for(Context& context, const std::string& image);
 

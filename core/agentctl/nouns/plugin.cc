@@ -1,11 +1,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <ostream>
 
 #include "core/agentctl/command.h"
 #include "core/agentctl/context.h"
+#include "core/agentctl/nouns/log_flags.h"
 #include "core/agentctl/nouns/nouns.h"
 #include "core/agentctl/output/list.h"
 #include "core/agentctl/shape/shape.h"
@@ -123,26 +125,25 @@ Result<int> set_enabled(Context& context, bool enabled, const std::string& refer
   return 0;
 }
 
-struct LogsOptions {
-  bool follow = false;
-  std::string tail = "all";
-};
+void print_line(std::ostream& out, const plugin::v1::PluginLogLine& line) {
+  constexpr std::string_view kLevels[] = {"trace", "debug", "info", "warn", "error"};
+  if (line.at() != 0) {
+    out << fmt::format("{} {:<5} ", print_time(line.at()), kLevels[std::min<std::size_t>(line.level(), 4)]);
+  }
+  out << line.text() << '\n' << std::flush;
+}
 
-Result<int> logs(Context& context, const LogsOptions& options, const std::string& reference) {
-  SKEP_TRY_ASSIGN(const std::int64_t tail, parse_tail(options.tail));
+Result<int> logs(Context& context, const LogFlags& flags, const std::string& reference) {
+  SKEP_TRY_ASSIGN(const std::int64_t tail, parse_tail(flags.tail));
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   SKEP_TRY_ASSIGN(const PluginInfo plugin, find_plugin(*agent, reference));
   plugin::v1::PluginLogsRequest request;
   request.set_id(plugin.id());
-  request.set_follow(options.follow);
-  request.set_tail(tail < 0 ? 0 : static_cast<std::uint32_t>(tail));
+  request.set_follow(flags.follow);
+  request.set_only_new(tail == 0);
+  request.set_tail(static_cast<std::uint32_t>(std::clamp<std::int64_t>(tail, 0, UINT32_MAX)));
   SKEP_TRY(agent->stream<plugin::v1::methods::PluginLogs>(
-      kCore, request, [&](const plugin::v1::PluginLogLine& line) {
-        constexpr std::string_view kLevels[] = {"trace", "debug", "info", "warn", "error"};
-        context.out << fmt::format("{} {:<5} {}\n", print_time(line.at()),
-                                   kLevels[std::min<std::size_t>(line.level(), 4)], line.text())
-                    << std::flush;
-      }));
+      kCore, request, [&](const plugin::v1::PluginLogLine& line) { print_line(context.out, line); }));
   return 0;
 }
 
@@ -250,15 +251,13 @@ void add_plugin_commands(Command& root) {
       .run([](Context& context, const auto& arguments) {
         return set_enabled(context, false, arguments.front());
       });
-  auto logs_options = std::make_shared<LogsOptions>();
-  plugin.add("logs", "Print what a plugin logged")
-      .arguments("[OPTIONS] PLUGIN", 1, 1)
-      .completes("plugin")
-      .toggle("--follow,-f", logs_options->follow, "Go on as more is written")
-      .text("--tail,-n", logs_options->tail, "string", "Lines from the end (default all)")
-      .run([logs_options](Context& context, const auto& arguments) {
-        return logs(context, *logs_options, arguments.front());
-      });
+  auto log_flags = std::make_shared<LogFlags>();
+  auto& logs_verb = plugin.add("logs", "Print what a plugin logged");
+  logs_verb.arguments("[OPTIONS] PLUGIN", 1, 1).completes("plugin");
+  add_tail_flags(logs_verb, *log_flags, "Lines from the end (default all)");
+  logs_verb.run([log_flags](Context& context, const auto& arguments) {
+    return logs(context, *log_flags, arguments.front());
+  });
 }
 
 }  // namespace skep::ctl

@@ -8,6 +8,7 @@
 
 #include "core/agentctl/command.h"
 #include "core/agentctl/context.h"
+#include "core/agentctl/nouns/log_flags.h"
 #include "core/agentctl/nouns/nouns.h"
 #include "core/agentctl/nouns/service.h"
 #include "core/agentctl/text.h"
@@ -19,15 +20,12 @@ namespace {
 constexpr std::size_t kHeldMax = 10'000;  // lines that wait for the name of their task
 
 struct LogsOptions {
-  bool follow = false;
-  bool timestamps = false;
+  LogFlags flags;
   bool details = false;
   bool raw = false;
   bool no_trunc = false;
   bool no_task_ids = false;
   bool no_resolve = false;
-  std::string since;
-  std::string tail = "all";
 };
 
 /// Prints lines with "web.1.TASKID@node    | " in front. Lines of a task that is not known yet wait
@@ -115,7 +113,7 @@ class LogPrinter {
 
   void print(const control::v1::ServiceLogLine& line) {
     std::ostream& out = line.stream() == 2 ? context_.err : context_.out;
-    if (options_.timestamps) {
+    if (options_.flags.timestamps) {
       out << print_time(line.timestamp()) << ' ';
     }
     out << (options_.raw ? "" : prefix(line)) << line.data() << '\n' << std::flush;
@@ -155,14 +153,8 @@ Result<std::string> service_of(Client& agent, const std::string& reference) {
 Result<int> logs(Context& context, const LogsOptions& options, const std::string& reference) {
   control::v1::ServiceLogsRequest request;
   request.set_ref(reference);
-  request.set_follow(options.follow);
   request.set_details(options.details);
-  SKEP_TRY_ASSIGN(const std::int64_t tail, parse_tail(options.tail));
-  request.set_tail(tail);
-  if (!options.since.empty()) {
-    SKEP_TRY_ASSIGN(const WallTime since, parse_moment(options.since, context.clock.wall_now()));
-    request.set_since(since);
-  }
+  SKEP_TRY(fill_log_request(context, options.flags, request));
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   SKEP_TRY_ASSIGN(std::string service_id, service_of(*agent, reference));
   LogPrinter printer(context, *agent, options, std::move(service_id));
@@ -179,19 +171,14 @@ Result<int> logs(Context& context, const LogsOptions& options, const std::string
 
 void add_service_logs(Command& service) {
   auto options = std::make_shared<LogsOptions>();
-  service.add("logs", "Print what the tasks of a service wrote")
-      .arguments("[OPTIONS] SERVICE|TASK", 1, 1)
-      .completes("service")
-      .toggle("--follow,-f", options->follow, "Go on as more is written")
-      .toggle("--timestamps,-t", options->timestamps, "Print when each line was written")
-      .toggle("--details", options->details, "Ask for the attributes of the lines too")
+  auto& verb = service.add("logs", "Print what the tasks of a service wrote");
+  verb.arguments("[OPTIONS] SERVICE|TASK", 1, 1).completes("service");
+  add_log_flags(verb, options->flags, "Lines from the end of each task (default all)");
+  verb.toggle("--details", options->details, "Ask for the attributes of the lines too")
       .toggle("--raw", options->raw, "Print lines as they were written")
       .toggle("--no-trunc", options->no_trunc, "Do not cut ids")
       .toggle("--no-task-ids", options->no_task_ids, "Leave task ids out")
       .toggle("--no-resolve", options->no_resolve, "Print node ids instead of names")
-      .text("--since", options->since, "string",
-            "From this time on: RFC 3339, or a duration before now (10m)")
-      .text("--tail,-n", options->tail, "string", "Lines from the end of each task (default all)")
       .run([options](Context& context, const auto& arguments) {
         return logs(context, *options, arguments.front());
       });
