@@ -5,6 +5,8 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -132,6 +134,42 @@ Result<std::string> choose_advertise_address(const std::string& given,
                  "SEVERAL_ADDRESSES"};
   }
   return join(fitting.front().address, wanted.port);
+}
+
+Result<std::string> choose_listen_address(const std::string& given, const std::string& advertise,
+                                          const std::vector<InterfaceAddress>& addresses) {
+  if (!given.empty()) {
+    SKEP_TRY_ASSIGN(const HostPort wanted, split(given));
+    return wanted.host.empty() ? join("0.0.0.0", wanted.port) : choose_advertise_address(given, addresses);
+  }
+  SKEP_TRY_ASSIGN(const HostPort told, split(advertise));
+  const bool loopback = told.host.starts_with("127.") || told.host == "::1";
+  return join(loopback ? told.host : told.host.find(':') == std::string::npos ? "0.0.0.0" : "::", told.port);
+}
+
+std::string address_towards(const std::string& host) {
+  addrinfo hints{};
+  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+  hints.ai_socktype = SOCK_DGRAM;
+  addrinfo* found = nullptr;
+  if (::getaddrinfo(host.c_str(), "2377", &hints, &found) != 0) {
+    return {};
+  }
+  char text[INET6_ADDRSTRLEN] = {};
+  sockaddr_storage own{};
+  socklen_t size = sizeof(own);
+  // Connecting a datagram socket sends nothing; the kernel only picks the route.
+  const int fd = ::socket(found->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || ::connect(fd, found->ai_addr, found->ai_addrlen) != 0 ||
+      ::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &size) != 0 ||
+      ::getnameinfo(reinterpret_cast<sockaddr*>(&own), size, text, sizeof(text), nullptr, 0, NI_NUMERICHOST) != 0) {
+    text[0] = '\0';
+  }
+  if (fd >= 0) {
+    ::close(fd);
+  }
+  ::freeaddrinfo(found);
+  return text;
 }
 
 }  // namespace skep::agentd

@@ -28,4 +28,11 @@ Result<std::vector<InterfaceAddress>> machine_addresses();
 Result<std::string> choose_advertise_address(const std::string& given,
                                              const std::vector<InterfaceAddress>& addresses);
 
+/// "IP:PORT" to listen on. `given` as above; with nothing given all addresses, but only the advertised
+/// one when that is a loopback address, which nobody else reaches anyway.
+Result<std::string> choose_listen_address(const std::string& given, const std::string& advertise,
+                                          const std::vector<InterfaceAddress>& addresses);
+/// The address of this machine that packets to `host` leave from; empty when that cannot be told.
+std::string address_towards(const std::string& host);
+
 }  // namespace skep::agentd

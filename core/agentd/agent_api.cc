@@ -126,10 +126,21 @@ class AgentApi {
       response.set_manager(membership->manager());
       const std::string& address = membership->advertise_address();
       response.set_node_address(address.substr(0, address.rfind(':')));
-      response.add_manager_addresses(address);
+      if (membership->manager()) {
+        response.add_manager_addresses(address);
+      }
+      for (const std::string& text : swarm_.managers()) {
+        const auto manager = parse_manager(text);
+        if (manager && manager->node_id != membership->node_id()) {
+          response.add_manager_addresses(manager->address);
+        }
+      }
     }
     if (control::Manager* manager = swarm_.manager(); manager != nullptr) {
       add_cluster(*manager, response);
+    }
+    if (!swarm_.listen_trouble().empty()) {
+      response.add_warnings(swarm_.listen_trouble());
     }
     for (const auto& plugin : plugins_.list()) {
       if (plugin.state() != "running" && plugin.state() != "disabled") {
@@ -143,6 +154,7 @@ class AgentApi {
     const store::View& view = manager.store().view();
     if (const auto cluster = view.cluster()) {
       *response.mutable_cluster() = *cluster;
+      response.mutable_cluster()->clear_root_ca();
     }
     for (const auto& [id, node] : view.all<model::v1::Node>()) {
       response.set_nodes(response.nodes() + 1);
@@ -178,6 +190,17 @@ void register_agent_api(rpc::MethodTable& table, Env& env, rpc::Caller& caller, 
       }
       agent::v1::InitResponse response;
       response.set_node_id(*node_id);
+      reply(std::move(response));
+    });
+  });
+  table.on<Join>([&swarm](const agent::v1::JoinRequest& request, const rpc::CallContext&, auto reply) {
+    swarm.join(request, [&swarm, reply](Status status) {
+      if (!status) {
+        return reply(std::move(status).error());
+      }
+      agent::v1::JoinResponse response;
+      response.set_node_id(swarm.membership()->node_id());
+      response.set_manager(swarm.membership()->manager());
       reply(std::move(response));
     });
   });

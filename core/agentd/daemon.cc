@@ -8,6 +8,7 @@
 
 #include "core/agentd/agent_api.h"
 #include "core/agentd/version.h"
+#include "core/control/ca/ca_api.h"
 #include "skep/log.h"
 
 namespace skep::agentd {
@@ -27,6 +28,7 @@ Daemon::~Daemon() {
     plugins_->stop();
   }
   workers_.stop();
+  link_.reset();
   bus_.reset();
   plugins_.reset();
   if (signal_fd_ >= 0) {
@@ -83,9 +85,11 @@ Status Daemon::start() {
       bus::BusEvents{.on_joined = [this](const auto& name) { plugins_->on_joined(name); },
                      .on_suspected = [this](const auto& name) { plugins_->on_suspected(name); },
                      .on_gone = [this](const auto& name, const auto& why) { plugins_->on_gone(name, why); }});
-  swarm_ = std::make_unique<Swarm>(env_, bus_->caller(), *plugins_, paths_, config_, installation_id_);
+  link_ = std::make_unique<link::Link>(env_, bus_->table(), link::LinkOptions{.version = kVersion});
+  swarm_ = std::make_unique<Swarm>(env_, bus_->caller(), *link_, *plugins_, paths_, config_, installation_id_);
   plugins_->register_methods(bus_->table());
   control::Manager::register_methods(bus_->table(), [this] { return swarm_->manager(); });
+  control::register_ca_methods(bus_->table(), env_, *link_, [this] { return swarm_->manager(); });
   register_agent_api(bus_->table(), env_, bus_->caller(), *swarm_, *plugins_, paths_, config_, installation_id_);
   SKEP_TRY(bus_->start());
   SKEP_TRY(plugins_->start(*bus_));

@@ -12,6 +12,7 @@
 #include "core/agentd/swarm.h"
 #include "core/base/asio_loop.h"
 #include "core/bus/bus.h"
+#include "core/link/link.h"
 #include "core/pluginhost/plugin_host.h"
 #include "skep/posix_env.h"
 
@@ -49,6 +50,7 @@ class Daemon {
   std::optional<RootLock> lock_;
   std::unique_ptr<host::PluginHost> plugins_;
   std::unique_ptr<bus::Bus> bus_;
+  std::unique_ptr<link::Link> link_;
   std::unique_ptr<Swarm> swarm_;
   int signal_fd_ = -1;
   bool stopping_ = false;

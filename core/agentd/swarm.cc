@@ -1,8 +1,10 @@
 #include "core/agentd/swarm.h"
 
 #include "core/agentd/address.h"
+#include "core/agentd/credentials.h"
 #include "core/agentd/identity.h"
 #include "core/agentd/version.h"
+#include "core/control/ca/ca.h"
 #include "core/control/standard_loops.h"
 #include "core/model/defaults.h"
 #include "core/model/ids.h"
@@ -31,18 +33,27 @@ class Swarm::Drivers final : public node::DriverDirectory {
   const host::PluginHost& plugins_;
 };
 
-Swarm::Swarm(Env& env, rpc::Caller& caller, host::PluginHost& plugins, const Paths& paths,
+Swarm::Swarm(Env& env, rpc::Caller& caller, link::Link& link, host::PluginHost& plugins, const Paths& paths,
              const Config& config, std::string installation_id)
     : env_(env),
       caller_(caller),
+      link_(link),
       plugins_(plugins),
       paths_(paths),
       config_(config),
       installation_id_(std::move(installation_id)),
+      book_(env.random),
+      node_caller_(std::make_unique<ManagerCaller>(
+          caller, link, book_, [this] { return local_manager(); },
+          [this] { return membership_ ? membership_->node_id() : std::string(); })),
       drivers_(std::make_unique<Drivers>(plugins)),
       sandboxes_(std::make_unique<node::PosixSandboxMaker>(env, paths.run_dir + "/sandbox")) {}
 
-Swarm::~Swarm() = default;
+Swarm::~Swarm() {
+  env_.loop.cancel_timer(renewal_timer_);
+  env_.loop.cancel_timer(listen_timer_);
+  link_.set_on_rejected({});
+}
 
 Status Swarm::start() {
   SKEP_TRY_ASSIGN(membership_, load_membership(paths_, env_.disk));
@@ -52,6 +63,7 @@ Status Swarm::start() {
   if (membership_->leaving()) {
     return forget();
   }
+  start_link();
   if (membership_->manager()) {
     start_manager([this](Status status) {
       if (!status) {
@@ -89,7 +101,7 @@ std::string Swarm::state() const {
   if (!membership_) {
     return "inactive";
   }
-  return !trouble_.empty() ? "error" : changing_ || !node_ ? "pending" : "active";
+  return !trouble().empty() ? "error" : changing_ || !node_ ? "pending" : "active";
 }
 
 void Swarm::drivers_changed() {
@@ -120,7 +132,9 @@ Status Swarm::start_node() {
   config.engine_labels = config_.node_labels;
   config.default_runtime = config_.default_runtime;
   config.gateway_driver = config_.gateway_network_driver;
-  node_ = std::make_unique<node::NodeAgent>(env_, caller_, std::move(config),
+  config.dispatcher = kManagerTarget;
+  config.on_session = [this](const dispatch::v1::SessionMessage& message) { learn(message); };
+  node_ = std::make_unique<node::NodeAgent>(env_, *node_caller_, std::move(config),
                                             node::NodeParts{*sandboxes_, *records_, *drivers_, facts_});
   return node_->start();
 }
@@ -140,6 +154,11 @@ void Swarm::start_manager(std::function<void(Status)> done) {
     config.bootstrap.push_back(self);
   }
   control::Manager::Handlers handlers;
+  handlers.on_leading = [this](bool leading) {
+    if (leading && !credentials_) {
+      certify_self();
+    }
+  };
   handlers.on_fatal = [this](const Error& error) {
     trouble_ = error.message;
     SKEP_ERROR("the manager role stopped; tasks keep running", {"cause", error.message});
@@ -154,40 +173,46 @@ void Swarm::start_manager(std::function<void(Status)> done) {
   tell_manager_of_consensus();
 }
 
+Result<agent::v1::SwarmMembership> Swarm::first_membership(const agent::v1::InitRequest& request) {
+  SKEP_TRY_ASSIGN(const auto addresses, machine_addresses());
+  agent::v1::SwarmMembership membership;
+  SKEP_TRY_ASSIGN(*membership.mutable_advertise_address(),
+                  choose_advertise_address(request.advertise_address(), addresses));
+  SKEP_TRY_ASSIGN(*membership.mutable_listen_address(),
+                  choose_listen_address(request.listen_address(), membership.advertise_address(), addresses));
+  membership.set_node_id(model::new_id(env_.random));
+  membership.set_cluster_id(model::new_id(env_.random));
+  membership.set_member_id(env_.random.next() | 1);  // never 0
+  membership.set_manager(true);
+  return membership;
+}
+
 void Swarm::init(const agent::v1::InitRequest& request, std::function<void(Result<std::string>)> done) {
   if (membership_ || changing_) {
     return done(Error{Code::kFailedPrecondition,
                       "this node is already part of a swarm: use `agentctl swarm leave` to leave it first",
                       "ALREADY_IN_SWARM"});
   }
-  auto addresses = machine_addresses();
-  auto advertise = addresses ? choose_advertise_address(request.advertise_address(), *addresses)
-                             : Result<std::string>(addresses.error());
-  if (!advertise) {
-    return done(std::move(advertise).error());
+  auto membership = first_membership(request);
+  auto root = control::new_root_ca(env_.random, env_.clock.wall_now());
+  if (!membership || !root) {
+    return done(!membership ? std::move(membership).error() : std::move(root).error());
   }
-  agent::v1::SwarmMembership membership;
-  membership.set_node_id(model::new_id(env_.random));
-  membership.set_cluster_id(model::new_id(env_.random));
-  membership.set_member_id(env_.random.next() | 1);  // never 0
-  membership.set_manager(true);
-  membership.set_advertise_address(*advertise);
-  membership.set_listen_address(request.listen_address());
-  if (auto status = save_membership(paths_, env_.disk, membership); !status) {
-    return done(std::move(status).error());
-  }
-  membership_ = membership;
-  changing_ = true;
   trouble_.clear();
+  link_trouble_.clear();
+  changing_ = true;
+  if (auto status = begin_init(request, *membership, *root); !status) {
+    return give_up_init(std::move(status).error(), done);
+  }
   auto answered = std::make_shared<bool>(false);
-  const auto once_open = [this, request, done, answered](Status opened) {
+  const auto once_open = [this, request, root = *root, done, answered](Status opened) {
     if (std::exchange(*answered, true)) {
       return;
     }
     if (!opened) {
       return give_up_init(std::move(opened).error(), done);
     }
-    bootstrap(request, [this, done](Status status) {
+    bootstrap(request, root, [this, done](Status status) {
       if (!status) {
         return give_up_init(std::move(status).error(), done);
       }
@@ -213,13 +238,34 @@ void Swarm::init(const agent::v1::InitRequest& request, std::function<void(Resul
   start_manager(once_open);
 }
 
-void Swarm::bootstrap(const agent::v1::InitRequest& request, std::function<void(Status)> done) {
-  manager_->when_leading(kLeadLimit, [this, request, done](Status leading) {
+Status Swarm::begin_init(const agent::v1::InitRequest& request,
+                         agent::v1::SwarmMembership membership, const model::v1::RootCa& root) {
+  SKEP_TRY_ASSIGN(link::KeyedRequest key, link::make_request());
+  link::Credentials credentials;
+  credentials.roots = root.certificate();
+  credentials.cluster_id = membership.cluster_id();
+  credentials.node_id = membership.node_id();
+  SKEP_TRY_ASSIGN(credentials.pair.certificate,
+                  link::sign_request({root.certificate(), root.key()}, key.request,
+                                     {membership.node_id(), link::Role::kManager, membership.cluster_id()},
+                                     env_.clock.wall_now(), control::certificate_life(request.spec())));
+  credentials.pair.key = std::move(key.key);
+  SKEP_TRY(use(credentials));
+  membership_ = std::move(membership);
+  SKEP_TRY(first_listen(request));
+  SKEP_TRY(save_credentials(paths_, env_.disk, credentials));
+  return save_membership(paths_, env_.disk, *membership_);
+}
+
+void Swarm::bootstrap(const agent::v1::InitRequest& request, const model::v1::RootCa& root,
+                      std::function<void(Status)> done) {
+  manager_->when_leading(kLeadLimit, [this, request, root, done](Status leading) {
     if (!leading) {
       return done(std::move(leading));
     }
     model::v1::Cluster cluster;
     cluster.set_id(membership_->cluster_id());
+    *cluster.mutable_root_ca() = root;
     *cluster.mutable_spec() = request.spec();
     cluster.mutable_spec()->set_name("default");
     *cluster.mutable_default_address_pool() = request.default_address_pool();

@@ -9,7 +9,11 @@
 #include <string>
 
 #include "core/agentd/config.h"
+#include "core/agentd/manager_book.h"
+#include "core/agentd/manager_caller.h"
 #include "core/control/manager.h"
+#include "core/link/joining.h"
+#include "core/link/link.h"
 #include "core/node/level_records.h"
 #include "core/node/node.h"
 #include "core/node/posix_facts.h"
@@ -22,8 +26,9 @@ namespace skep::agentd {
 
 class Swarm {
  public:
-  Swarm(Env& env, rpc::Caller& caller, host::PluginHost& plugins, const Paths& paths, const Config& config,
-        std::string installation_id);
+  /// `link` answers other nodes; it and everything else given outlives this object.
+  Swarm(Env& env, rpc::Caller& caller, link::Link& link, host::PluginHost& plugins, const Paths& paths,
+        const Config& config, std::string installation_id);
   ~Swarm();
   Swarm(const Swarm&) = delete;
   Swarm& operator=(const Swarm&) = delete;
@@ -37,6 +42,9 @@ class Swarm {
 
   /// Makes a new swarm with this node as its manager. Answers the node id once the node is in it.
   void init(const agent::v1::InitRequest& request, std::function<void(Result<std::string>)> done);
+  /// Makes this machine a node of the swarm whose managers are named. Answers once it has a certificate
+  /// and its node side runs.
+  void join(const agent::v1::JoinRequest& request, std::function<void(Status)> done);
   /// Stops every task of this node and forgets the swarm.
   void leave(bool force, std::function<void(Status)> done);
 
@@ -46,7 +54,10 @@ class Swarm {
   [[nodiscard]] const std::optional<agent::v1::SwarmMembership>& membership() const { return membership_; }
   /// "inactive", "pending", "active" or "error".
   [[nodiscard]] std::string state() const;
-  [[nodiscard]] const std::string& trouble() const { return trouble_; }
+  [[nodiscard]] const std::string& trouble() const { return trouble_.empty() ? link_trouble_ : trouble_; }
+  [[nodiscard]] const std::string& listen_trouble() const { return listen_trouble_; }
+  /// Where managers are, as far as this node knows: "ID=HOST:PORT".
+  [[nodiscard]] std::vector<std::string> managers() const { return book_.managers(); }
   model::v1::NodeDescription describe();
 
  private:
@@ -55,21 +66,55 @@ class Swarm {
   /// Its log must be opened again after a restart of the plugin.
   void tell_manager_of_consensus();
   Status start_node();
+
+  // Certificates, the listener, and what managers tell (swarm_link.cc).
+  void start_link();
+  Status use(const link::Credentials& credentials);
+  Status save_and_use(const link::Credentials& credentials);
+  void listen();
+  /// A manager whose certificate files are gone makes itself new ones from the swarm's root.
+  void certify_self();
+  void learn(const dispatch::v1::SessionMessage& message);
+  void arm_renewal(const std::string& certificate);
+  void renew();
+  void renewed(const Result<ca::v1::RenewResponse>& reply);
+  ManagerCaller::Local local_manager() const;
+
+  // Joining (swarm_join.cc).
+  struct Attempt;
+  void try_join(const std::shared_ptr<Attempt>& attempt);
+  void joined(const std::shared_ptr<Attempt>& attempt, link::Joined joined);
   void start_manager(std::function<void(Status)> done);
-  void bootstrap(const agent::v1::InitRequest& request, std::function<void(Status)> done);
+  Result<agent::v1::SwarmMembership> first_membership(const agent::v1::InitRequest& request);
+  Status begin_init(const agent::v1::InitRequest& request, agent::v1::SwarmMembership membership,
+                    const model::v1::RootCa& root);
+  /// Listens as the membership says. On a loopback address that nobody asked for by port any port will
+  /// do: many agents share a machine, and nobody else reaches them.
+  Status first_listen(const agent::v1::InitRequest& request);
+  void bootstrap(const agent::v1::InitRequest& request, const model::v1::RootCa& root,
+                 std::function<void(Status)> done);
   void give_up_init(Error error, const std::function<void(Result<std::string>)>& done);
   void remove_tasks(std::function<void()> done);
   Status forget();
 
   Env& env_;
   rpc::Caller& caller_;
+  link::Link& link_;
   host::PluginHost& plugins_;
   const Paths& paths_;
   const Config& config_;
   const std::string installation_id_;
   std::optional<agent::v1::SwarmMembership> membership_;
   std::string trouble_;
-  bool changing_ = false;  // an init or leave is under way
+  bool changing_ = false;  // an init, join or leave is under way
+  std::string listen_trouble_;  // why other nodes cannot reach this manager
+  std::string link_trouble_;  // why other nodes cannot be spoken to
+  ManagerBook book_;
+  std::optional<link::Credentials> credentials_;
+  std::unique_ptr<ManagerCaller> node_caller_;
+  std::unique_ptr<link::Joining> joining_;
+  TimerId renewal_timer_ = 0;
+  TimerId listen_timer_ = 0;
   std::unique_ptr<Drivers> drivers_;
   node::PosixNodeFacts facts_;
   std::unique_ptr<node::PosixSandboxMaker> sandboxes_;

@@ -1,4 +1,5 @@
 // Leaving a swarm: every task ends, and nothing of the swarm stays on disk. The installation id does.
+#include "core/agentd/credentials.h"
 #include "core/agentd/identity.h"
 #include "core/agentd/swarm.h"
 #include "skep/log.h"
@@ -102,6 +103,14 @@ Status Swarm::forget() {
   records_.reset();
   auto membership = std::exchange(membership_, std::nullopt);
   trouble_.clear();
+  link_trouble_.clear();
+  listen_trouble_.clear();
+  joining_.reset();
+  credentials_.reset();
+  book_.forget();
+  env_.loop.cancel_timer(std::exchange(renewal_timer_, 0));
+  env_.loop.cancel_timer(std::exchange(listen_timer_, 0));
+  link_.clear();
   // The membership goes last: a start in between reads that the rest is to be removed. State without
   // a membership is a lost file, which start() refuses.
   if (membership) {
@@ -110,6 +119,7 @@ Status Swarm::forget() {
       SKEP_WARN("the leave is not noted; removing the rest", {"cause", marked.error().message});
     }
   }
+  SKEP_TRY(forget_credentials(paths_, env_.disk));
   SKEP_TRY(env_.disk.remove_tree(paths_.state_dir + "/manager.db"));
   SKEP_TRY(env_.disk.remove_tree(paths_.state_dir + "/node.db"));
   SKEP_TRY(plugins_.reset_state(config_.consensus));

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "core/node/parts.h"
+#include "skep/dispatch.pb.h"
 #include "skep/env.h"
 #include "skep/model.pb.h"
 #include "skep/rpc.h"
@@ -33,6 +34,8 @@ struct NodeConfig {
   std::string default_runtime = "oci";
   std::string gateway_driver = "bridge";   ///< network/bridge gives tasks the way out
   std::string gateway_network = "skep_gwbridge";
+  /// Told of every session message: who the managers are, who leads, what this node should be.
+  std::function<void(const dispatch::v1::SessionMessage&)> on_session = {};
   std::uint32_t starts_max = 8;   ///< tasks that are being prepared or started at once
   std::uint32_t clean_ups_max = 8;
   std::int64_t log_size_max = 0;  ///< bytes per log file of a container; 0 = the runtime's default

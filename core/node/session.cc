@@ -104,6 +104,12 @@ void Session::connect() {
 }
 
 void Session::on_message(const dispatch::v1::SessionMessage& message) {
+  if (config_.on_session) {
+    config_.on_session(message);
+  }
+  if (message.session_id().empty()) {
+    return;  // a redirect: the stream ends, and the next session goes to the leader
+  }
   if (message.heartbeat_period() > 0) {
     period_ = Duration(message.heartbeat_period());
   }

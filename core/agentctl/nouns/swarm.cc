@@ -9,6 +9,7 @@
 #include "core/agentctl/text.h"
 #include "core/model/units.h"
 #include "skep/agent.methods.h"
+#include "skep/ca.methods.h"
 
 namespace skep::ctl {
 namespace {
@@ -17,7 +18,8 @@ struct InitOptions {
   agent::v1::InitRequest request;
 };
 
-Status set_availability(agent::v1::InitRequest& request, const std::string& text) {
+template <class Request>
+Status set_availability(Request& request, const std::string& text) {
   if (text != "active" && text != "pause" && text != "drain") {
     return Error{Code::kInvalidArgument,
                  fmt::format("'{}' is not an availability: use active, pause or drain", text)};
@@ -75,15 +77,31 @@ Status set_mask(agent::v1::InitRequest& request, const std::string& text) {
   return ok();
 }
 
+/// The command that makes another machine a node of this swarm.
+Result<std::string> join_command(Client& agent, bool manager, bool rotate, std::string* token) {
+  ca::v1::JoinTokenRequest request;
+  request.set_manager(manager);
+  request.set_rotate(rotate);
+  SKEP_TRY_ASSIGN(const auto answer, agent.call<ca::v1::methods::JoinToken>(kCore, request));
+  if (token != nullptr) {
+    *token = answer.token();
+  }
+  SKEP_TRY_ASSIGN(const auto info, agent.call<agent::v1::methods::Info>(kCore, {}));
+  const std::string address =
+      info.manager_addresses().empty() ? info.node_address() : info.manager_addresses(0);
+  return fmt::format("    agentctl swarm join --token {} {}\n", answer.token(), address);
+}
+
 Result<int> init(Context& context, const InitOptions& options) {
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   SKEP_TRY_ASSIGN(const auto answer, agent->call<agent::v1::methods::Init>(kCore, options.request));
+  SKEP_TRY_ASSIGN(const std::string command, join_command(*agent, false, false, nullptr));
   context.out << fmt::format(
       "Swarm initialized: current node ({}) is now a manager.\n\n"
-      "Next: 'agentctl service create --name web IMAGE' runs a service, 'agentctl node ls' lists "
-      "the nodes.\n"
-      "Adding more nodes (swarm join) comes with a later version.\n",
-      answer.node_id());
+      "To add a worker to this swarm, run the following command:\n\n{}\n"
+      "To add a manager to this swarm, run 'agentctl swarm join-token manager' and follow the "
+      "instructions.\n\n",
+      answer.node_id(), command);
   return 0;
 }
 
@@ -145,6 +163,82 @@ void add_init(Command& swarm) {
   command.run([options](Context& context, const auto&) { return init(context, *options); });
 }
 
+Result<int> join(Context& context, const agent::v1::JoinRequest& request) {
+  if (request.token().empty()) {
+    return Error{Code::kInvalidArgument,
+                 "--token is missing: 'agentctl swarm join-token worker' on a manager prints it",
+                 std::string(kUsageReason)};
+  }
+  SKEP_TRY_ASSIGN(Client * agent, context.agent());
+  SKEP_TRY_ASSIGN(const auto answer,
+                  agent->call<agent::v1::methods::Join>(kCore, request, std::chrono::minutes(2)));
+  context.out << (answer.manager() ? "This node joined a swarm as a manager.\n"
+                                   : "This node joined a swarm as a worker.\n");
+  return 0;
+}
+
+void add_join(Command& swarm) {
+  auto request = std::make_shared<agent::v1::JoinRequest>();
+  auto& command = swarm.add("join", "Make this machine a node of a swarm");
+  command.arguments("[OPTIONS] HOST:PORT [HOST:PORT...]", 1);
+  const auto text = [&](const char* name, const char* help, auto set) {
+    command.parsed(name, "string", help, [set](const std::string& given) {
+      set(given);
+      return ok();
+    });
+  };
+  text("--token", "The join token, as a manager's 'swarm join-token' prints it",
+       [request](const std::string& v) { request->set_token(v); });
+  text("--advertise-addr", "Address others reach this node at: IP or interface, with optional port",
+       [request](const std::string& v) { request->set_advertise_address(v); });
+  text("--listen-addr", "Address to listen on, as a manager (default 0.0.0.0:2377)",
+       [request](const std::string& v) { request->set_listen_address(v); });
+  command.parsed("--availability", "string", "active, pause or drain (default active)",
+                 [request](const std::string& v) { return set_availability(*request, v); });
+  command.later("--data-path-addr", "string",
+                "it belongs to networks between nodes, which come with a later version");
+  command.run([request](Context& context, const auto& managers) {
+    request->mutable_managers()->Assign(managers.begin(), managers.end());
+    return join(context, *request);
+  });
+}
+
+struct TokenOptions {
+  bool quiet = false;
+  bool rotate = false;
+};
+
+Result<int> join_token(Context& context, const TokenOptions& options, const std::string& role) {
+  if (role != "worker" && role != "manager") {
+    return Error{Code::kInvalidArgument, fmt::format("unknown role '{}': use worker or manager", role),
+                 std::string(kUsageReason)};
+  }
+  SKEP_TRY_ASSIGN(Client * agent, context.agent());
+  std::string token;
+  SKEP_TRY_ASSIGN(const std::string command,
+                  join_command(*agent, role == "manager", options.rotate, &token));
+  if (options.quiet) {
+    context.out << token << '\n';
+    return 0;
+  }
+  if (options.rotate) {
+    context.out << fmt::format("Successfully rotated {} join token.\n\n", role);
+  }
+  context.out << fmt::format("To add a {} to this swarm, run the following command:\n\n{}\n", role, command);
+  return 0;
+}
+
+void add_join_token(Command& swarm) {
+  auto options = std::make_shared<TokenOptions>();
+  swarm.add("join-token", "Show or rotate a join token")
+      .arguments("[OPTIONS] (worker|manager)", 1, 1)
+      .toggle("--quiet,-q", options->quiet, "Print only the token")
+      .toggle("--rotate", options->rotate, "Make a new token; the old one is no longer accepted")
+      .run([options](Context& context, const auto& arguments) {
+        return join_token(context, *options, arguments.front());
+      });
+}
+
 Result<int> leave(Context& context, bool force) {
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   agent::v1::LeaveRequest request;
@@ -177,8 +271,8 @@ void add_swarm_commands(Command& root) {
       .run([force](Context& context, const auto&) { return leave(context, *force); });
   const std::string many =
       "swarms of many nodes come with the next version; this one runs on one node";
-  add_not_yet(swarm, "join", "join a swarm as a node", many);
-  add_not_yet(swarm, "join-token", "show or rotate the join tokens", many);
+  add_join(swarm);
+  add_join_token(swarm);
   add_not_yet(swarm, "unlock", "unlock this manager", many);
   add_not_yet(swarm, "unlock-key", "show or rotate the unlock key", many);
   add_not_yet(swarm, "ca", "show or rotate the root certificate", many);

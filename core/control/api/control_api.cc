@@ -259,6 +259,7 @@ Result<v1::GetClusterResponse> ControlApi::get_cluster(const v1::GetClusterReque
   }
   v1::GetClusterResponse response;
   *response.mutable_cluster() = *cluster;
+  redact(*response.mutable_cluster());
   std::uint64_t managers = 0;
   for (const auto& [id, node] : store_.view().all<Node>()) {
     managers += node->spec().role() == model::v1::NODE_ROLE_MANAGER ? 1 : 0;

@@ -32,6 +32,14 @@ void redact(model::v1::Secret& secret) {
   }
 }
 
+void redact(model::v1::Cluster& cluster) {
+  if (cluster.has_root_ca()) {
+    cluster.mutable_root_ca()->clear_key();
+    cluster.mutable_root_ca()->clear_worker_secret();
+    cluster.mutable_root_ca()->clear_manager_secret();
+  }
+}
+
 void keep_credentials(const model::v1::ServiceSpec& known, model::v1::ServiceSpec& spec) {
   const std::string& auth = known.task().container().registry_auth();
   if (!auth.empty() && spec.task().container().registry_auth().empty()) {

@@ -10,7 +10,7 @@ void redact(model::v1::Service& service);
 void redact(model::v1::Task& task);
 void redact(model::v1::Secret& secret);
 inline void redact(model::v1::Node&) {}
-inline void redact(model::v1::Cluster&) {}
+void redact(model::v1::Cluster& cluster);
 inline void redact(model::v1::Network&) {}
 inline void redact(model::v1::Config&) {}
 

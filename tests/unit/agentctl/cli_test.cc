@@ -34,10 +34,33 @@ TEST_F(CliTest, SwarmInitTellsTheNodeAndPassesTheFlags) {
                              "--default-addr-pool", "10.2.0.0/16", "--availability", "drain"});
   EXPECT_EQ(done.exit_code, 0) << done.err;
   EXPECT_THAT(done.out, HasSubstr("current node (node1) is now a manager"));
+  EXPECT_THAT(done.out, HasSubstr("    agentctl swarm join --token SWMTKN-1-worker "));
   EXPECT_EQ(agent.init_request.advertise_address(), "10.0.0.1");
   EXPECT_EQ(agent.init_request.spec().task_history_limit(), -1);
   EXPECT_EQ(agent.init_request.default_address_pool_size(), 2);
   EXPECT_EQ(agent.init_request.availability(), model::v1::AVAILABILITY_DRAIN);
+}
+
+TEST_F(CliTest, JoinTokensArePrintedAndRotatedAsDockerDoes) {
+  const auto shown = cli.run({"swarm", "join-token", "worker"});
+  EXPECT_THAT(shown.out, HasSubstr("To add a worker to this swarm, run the following command:\n\n    agentctl swarm "
+                                   "join --token SWMTKN-1-worker "));
+  EXPECT_EQ(cli.run({"swarm", "join-token", "-q", "manager"}).out, "SWMTKN-1-manager\n");
+  EXPECT_EQ(agent.token_rotations, 0);
+  const auto rotated = cli.run({"swarm", "join-token", "--rotate", "worker"});
+  EXPECT_THAT(rotated.out, HasSubstr("Successfully rotated worker join token.\n\nTo add a worker"));
+  EXPECT_EQ(agent.token_rotations, 1);
+  EXPECT_EQ(cli.run({"swarm", "join-token", "leader"}).exit_code, kExitUsage);
+}
+
+TEST_F(CliTest, JoinTellsTheRoleAndNeedsAToken) {
+  const auto worker = cli.run({"swarm", "join", "--token", "SWMTKN-1-worker", "--availability", "drain", "m1:2377"});
+  EXPECT_EQ(worker.out, "This node joined a swarm as a worker.\n");
+  EXPECT_EQ(agent.join_request.managers(0), "m1:2377");
+  EXPECT_EQ(agent.join_request.availability(), model::v1::AVAILABILITY_DRAIN);
+  EXPECT_EQ(cli.run({"swarm", "join", "--token", "SWMTKN-1-manager", "m1", "m2"}).out,
+            "This node joined a swarm as a manager.\n");
+  EXPECT_EQ(cli.run({"swarm", "join", "m1:2377"}).exit_code, kExitUsage);
 }
 
 TEST_F(CliTest, LeaveNeedsForceOnTheLastManager) {

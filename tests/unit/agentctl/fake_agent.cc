@@ -5,6 +5,7 @@
 #include "core/agentctl/errors.h"
 #include "core/agentctl/nouns/nouns.h"
 #include "skep/agent.methods.h"
+#include "skep/ca.methods.h"
 #include "skep/control.methods.h"
 #include "skep/plugin.methods.h"
 #include "skep/runtime.methods.h"
@@ -107,6 +108,20 @@ void FakeAgent::run_all(const std::string& service_id) {
 void FakeAgent::serve_agent() {
   table.on_sync<agent::v1::methods::Info>(
       [this](const auto&) -> Result<agent::v1::InfoResponse> { return info; });
+  table.on_sync<ca::v1::methods::JoinToken>(
+      [this](const ca::v1::JoinTokenRequest& request) -> Result<ca::v1::JoinTokenResponse> {
+        token_rotations += request.rotate() ? 1 : 0;
+        ca::v1::JoinTokenResponse response;
+        response.set_token(request.manager() ? "SWMTKN-1-manager" : "SWMTKN-1-worker");
+        return response;
+      });
+  table.on_sync<agent::v1::methods::Join>(
+      [this](const agent::v1::JoinRequest& request) -> Result<agent::v1::JoinResponse> {
+        join_request = request;
+        agent::v1::JoinResponse response;
+        response.set_manager(request.token() == "SWMTKN-1-manager");
+        return response;
+      });
   table.on_sync<agent::v1::methods::Init>(
       [this](const auto& request) -> Result<agent::v1::InitResponse> {
         SKEP_TRY(refuse);

@@ -41,6 +41,8 @@ struct FakeAgent {
 
   // what was asked
   agent::v1::InitRequest init_request;
+  agent::v1::JoinRequest join_request;
+  int token_rotations = 0;
   runtime::v1::PullRequest pull_request;
   control::v1::ListTasksRequest tasks_request;
   control::v1::ServiceLogsRequest logs_request;

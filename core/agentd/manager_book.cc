@@ -1,0 +1,69 @@
+#include "core/agentd/manager_book.h"
+
+#include <algorithm>
+
+namespace skep::agentd {
+
+std::optional<ManagerAddress> parse_manager(const std::string& text) {
+  const auto equals = text.find('=');
+  if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
+    return std::nullopt;
+  }
+  return ManagerAddress{text.substr(0, equals), text.substr(equals + 1)};
+}
+
+bool ManagerBook::learn(const std::vector<std::string>& managers, const std::string& leader) {
+  std::vector<ManagerAddress> list;
+  for (const std::string& text : managers) {
+    if (auto manager = parse_manager(text)) {
+      list.push_back(*std::move(manager));
+    }
+  }
+  std::sort(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.node_id < b.node_id; });
+  const bool changed = !list.empty() && list != all_;
+  if (changed) {
+    all_ = std::move(list);
+    next_ = random_.below(all_.size());  // not every node asks the same one first
+  }
+  if (auto named = parse_manager(leader)) {
+    leader_ = std::move(named);
+  }
+  return changed;
+}
+
+void ManagerBook::forget() {
+  all_.clear();
+  leader_.reset();
+  next_ = 0;
+}
+
+std::optional<ManagerAddress> ManagerBook::choice() const {
+  if (leader_) {
+    return leader_;
+  }
+  return all_.empty() ? std::nullopt : std::optional(all_[next_ % all_.size()]);
+}
+
+void ManagerBook::failed(const std::string& node_id) {
+  const auto now = choice();
+  if (!now || now->node_id != node_id) {
+    return;
+  }
+  if (leader_) {
+    leader_.reset();
+    if (const auto other = choice(); other && other->node_id != node_id) {
+      return;
+    }
+  }
+  ++next_;
+}
+
+std::vector<std::string> ManagerBook::managers() const {
+  std::vector<std::string> out;
+  for (const auto& manager : all_) {
+    out.push_back(manager.node_id + "=" + manager.address);
+  }
+  return out;
+}
+
+}  // namespace skep::agentd

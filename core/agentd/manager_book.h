@@ -1,0 +1,41 @@
+#pragma once
+
+// Which manager a node asks next: the leader when it is known, else the managers in turn. Pure.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "skep/env.h"
+
+namespace skep::agentd {
+
+struct ManagerAddress {
+  std::string node_id;
+  std::string address;  ///< "HOST:PORT"
+  friend bool operator==(const ManagerAddress&, const ManagerAddress&) = default;
+};
+/// "ID=HOST:PORT"; nullopt when malformed.
+std::optional<ManagerAddress> parse_manager(const std::string& text);
+
+class ManagerBook {
+ public:
+  explicit ManagerBook(Random& random) : random_(random) {}
+  /// What a manager told: all of them and the leader. Empty lists and unknown leaders change nothing.
+  /// True when the list is another one than before.
+  bool learn(const std::vector<std::string>& managers, const std::string& leader);
+  void forget();
+  /// nullopt: no manager is known.
+  [[nodiscard]] std::optional<ManagerAddress> choice() const;
+  /// That one did not serve: the next is asked. Ignored when it is not the present choice.
+  void failed(const std::string& node_id);
+  [[nodiscard]] std::vector<std::string> managers() const;
+
+ private:
+  Random& random_;
+  std::vector<ManagerAddress> all_;
+  std::optional<ManagerAddress> leader_;
+  std::size_t next_ = 0;
+};
+
+}  // namespace skep::agentd

@@ -1,0 +1,116 @@
+// Joining a swarm: a certificate from one of its managers, then the node side starts.
+#include "core/agentd/address.h"
+#include "core/agentd/identity.h"
+#include "core/agentd/swarm.h"
+#include "core/agentd/version.h"
+#include "skep/log.h"
+
+namespace skep::agentd {
+
+struct Swarm::Attempt {
+  agent::v1::JoinRequest request;
+  link::JoinToken token;
+  std::vector<InterfaceAddress> addresses;
+  std::string advertise;
+  std::string listen;
+  int next = 0;  // of the managers
+  std::function<void(Status)> done;
+};
+
+void Swarm::join(const agent::v1::JoinRequest& request, std::function<void(Status)> done) {
+  if (membership_ || changing_) {
+    return done(Error{Code::kFailedPrecondition,
+                      "this node is already part of a swarm: use `agentctl swarm leave` to leave it and join another one",
+                      "ALREADY_IN_SWARM"});
+  }
+  auto attempt = std::make_shared<Attempt>();
+  auto token = link::parse_join_token(request.token());
+  auto addresses = machine_addresses();
+  if (!token || !addresses || request.managers().empty()) {
+    return done(!token       ? std::move(token).error()
+                : !addresses ? std::move(addresses).error()
+                             : Error{Code::kInvalidArgument, "no manager to join was named", "NO_MANAGER_NAMED"});
+  }
+  attempt->request = request;
+  attempt->token = *std::move(token);
+  attempt->addresses = *std::move(addresses);
+  attempt->done = std::move(done);
+  changing_ = true;
+  trouble_.clear();
+  link_trouble_.clear();
+  try_join(attempt);
+}
+
+void Swarm::try_join(const std::shared_ptr<Attempt>& attempt) {
+  const auto fail = [this, attempt](Error error) {
+    joining_.reset();
+    changing_ = false;
+    attempt->done(std::move(error));
+  };
+  const std::string& manager = attempt->request.managers(attempt->next++);
+  const auto where = link::parse_host_port(manager, kManagementPort);
+  if (!where) {
+    return fail(where.error());
+  }
+  std::string wanted = attempt->request.advertise_address();
+  if (wanted.empty()) {
+    wanted = address_towards(where->host);  // the way to the manager tells which of ours it sees
+  }
+  auto advertise = choose_advertise_address(wanted, attempt->addresses);
+  auto listen_on = advertise ? choose_listen_address(attempt->request.listen_address(), *advertise, attempt->addresses)
+                             : Result<std::string>(advertise.error());
+  if (!listen_on) {
+    return fail(std::move(listen_on).error());
+  }
+  attempt->advertise = *std::move(advertise);
+  attempt->listen = *std::move(listen_on);
+  ca::v1::IssueRequest request;
+  request.set_availability(attempt->request.availability());
+  request.set_advertise_address(attempt->advertise);
+  *request.mutable_description() = describe();
+  link::Joining::Options options;
+  options.address = link::to_text(*where);
+  options.version = kVersion;
+  joining_ = std::make_unique<link::Joining>(
+      env_, std::move(options), attempt->token, std::move(request),
+      [this, attempt, fail](Result<link::Joined> result) {
+        if (result) {
+          return joined(attempt, *std::move(result));
+        }
+        // Another manager may be there when this one is not.
+        if (result.error().retryable() && attempt->next < attempt->request.managers_size()) {
+          return try_join(attempt);
+        }
+        fail(std::move(result).error());
+      });
+}
+
+void Swarm::joined(const std::shared_ptr<Attempt>& attempt, link::Joined joined) {
+  joining_.reset();
+  changing_ = false;
+  agent::v1::SwarmMembership membership;
+  membership.set_node_id(joined.answer.node_id());
+  membership.set_cluster_id(joined.answer.cluster_id());
+  membership.set_advertise_address(attempt->advertise);
+  membership.set_listen_address(attempt->listen);
+  *membership.mutable_managers() = joined.answer.managers();
+  membership_ = membership;
+  book_.learn({joined.answer.managers().begin(), joined.answer.managers().end()}, "");
+  Status status = save_and_use(joined.credentials);
+  if (status) {
+    status = save_membership(paths_, env_.disk, membership);
+  }
+  if (status) {
+    status = start_node();
+  }
+  if (!status) {
+    if (auto forgotten = forget(); !forgotten) {
+      SKEP_ERROR("a failed join left files behind", {"cause", forgotten.error().message});
+    }
+    return attempt->done(std::move(status));
+  }
+  SKEP_INFO("this node joined a swarm", {"node", membership.node_id()}, {"cluster", membership.cluster_id()});
+  attempt->done(ok());
+}
+
+}  // namespace skep::agentd

@@ -1,0 +1,195 @@
+// What a node is to others: its certificate, the listener of a manager, and what managers tell it.
+#include <algorithm>
+
+#include "core/agentd/address.h"
+#include "core/agentd/credentials.h"
+#include "core/agentd/identity.h"
+#include "core/agentd/swarm.h"
+#include "core/control/ca/ca.h"
+#include "skep/ca.methods.h"
+#include "skep/log.h"
+
+namespace skep::agentd {
+
+namespace {
+using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
+constexpr Duration kListenAgain = 5s;
+constexpr Duration kRenewAgain = 30s;
+}  // namespace
+
+void Swarm::start_link() {
+  book_.learn({membership_->managers().begin(), membership_->managers().end()}, "");
+  link_.set_on_rejected([this](const std::string&, const Error& error) {
+    // Told until a session works again.
+    link_trouble_ = error.message;
+  });
+  auto loaded = load_credentials(paths_, env_.disk);
+  if (loaded && *loaded) {
+    if (auto status = use(**loaded); !status) {
+      link_trouble_ = status.error().message;
+    }
+  } else if (!membership_->manager()) {
+    // A manager helps itself once it leads.
+    link_trouble_ = loaded ? "the certificate files of this node are missing: restore them from a backup, or "
+                             "'agentctl swarm leave --force' and join again (that ends this node's tasks)"
+                           : loaded.error().message;
+    SKEP_ERROR("this node cannot speak to its managers; its tasks keep running", {"cause", link_trouble_});
+  } else if (!loaded) {
+    SKEP_ERROR("the certificate files are damaged; this manager makes new ones when it leads",
+               {"cause", loaded.error().message});
+  }
+  if (membership_->manager() && credentials_) {
+    listen();
+  }
+}
+
+Status Swarm::use(const link::Credentials& credentials) {
+  SKEP_TRY(link_.set_credentials(credentials));
+  credentials_ = credentials;
+  arm_renewal(credentials.pair.certificate);
+  return ok();
+}
+
+Status Swarm::save_and_use(const link::Credentials& credentials) {
+  SKEP_TRY(save_credentials(paths_, env_.disk, credentials));
+  return use(credentials);
+}
+
+void Swarm::listen() {
+  auto status = link_.listen(membership_->listen_address());
+  if (status) {
+    listen_trouble_.clear();
+    return;
+  }
+  if (listen_trouble_.empty()) {
+    SKEP_ERROR("other nodes cannot reach this manager; trying again", {"cause", status.error().message});
+  }
+  listen_trouble_ = "other nodes cannot reach this manager: " + status.error().message;
+  listen_timer_ = env_.loop.run_after(kListenAgain, [this] {
+    listen_timer_ = 0;
+    listen();
+  });
+}
+
+Status Swarm::first_listen(const agent::v1::InitRequest& request) {
+  auto status = link_.listen(membership_->listen_address());
+  const std::string& advertise = membership_->advertise_address();
+  const auto address = link::parse_host_port(membership_->listen_address(), kManagementPort);
+  const bool any_port = request.listen_address().empty() && address && address->port == kManagementPort &&
+                        (address->host.starts_with("127.") || address->host == "::1") &&
+                        advertise == membership_->listen_address();
+  if (status || !any_port || status.error().reason != "ADDRESS_IN_USE") {
+    return status;
+  }
+  SKEP_TRY(link_.listen(link::to_text({address->host, 0})));
+  const std::string chosen = link::to_text({address->host, link_.port()});
+  membership_->set_advertise_address(chosen);
+  membership_->set_listen_address(chosen);
+  return ok();
+}
+
+void Swarm::certify_self() {
+  const store::View& view = manager_->store().view();
+  auto key = link::make_request();
+  auto certificate = key ? control::certify(view, membership_->node_id(), key->request, env_.clock.wall_now())
+                         : Result<std::string>(key.error());
+  Status status = certificate ? ok() : Status(certificate.error());
+  if (status) {
+    status = save_and_use({{*certificate, key->key},
+                           view.cluster()->root_ca().certificate(),
+                           membership_->cluster_id(),
+                           membership_->node_id()});
+  }
+  if (!status) {
+    link_trouble_ = status.error().message;
+    SKEP_ERROR("this manager has no certificate", {"cause", link_trouble_});
+    return;
+  }
+  SKEP_INFO("this manager made itself a new certificate");
+  listen();
+}
+
+ManagerCaller::Local Swarm::local_manager() const {
+  ManagerCaller::Local local;
+  if (!manager_) {
+    return local;
+  }
+  local.leads = manager_->leading();
+  const auto& consensus = manager_->consensus();
+  for (const auto& member : consensus.members()) {
+    if (member.id() == consensus.leader_id() && member.node_id() != membership_->node_id()) {
+      local.leader = ManagerAddress{member.node_id(), member.address()};
+    }
+  }
+  return local;
+}
+
+void Swarm::learn(const dispatch::v1::SessionMessage& message) {
+  if (!membership_) {
+    return;
+  }
+  if (!message.session_id().empty()) {
+    link_trouble_.clear();
+  }
+  if (book_.learn({message.managers().begin(), message.managers().end()}, message.leader())) {
+    const auto managers = book_.managers();
+    membership_->mutable_managers()->Assign(managers.begin(), managers.end());
+    if (auto status = save_membership(paths_, env_.disk, *membership_); !status) {
+      SKEP_WARN("the list of managers was not saved", {"cause", status.error().message});
+    }
+  }
+}
+
+void Swarm::arm_renewal(const std::string& certificate) {
+  env_.loop.cancel_timer(std::exchange(renewal_timer_, 0));
+  const auto facts = link::read_certificate(certificate);
+  if (!facts) {
+    return;
+  }
+  // Between 50 and 80 % of its life, not all nodes at once.
+  const WallTime begin = facts->not_before + link::kBackdate.count();
+  const std::int64_t life = facts->not_after - begin;
+  const auto percent = 50 + static_cast<std::int64_t>(env_.random.below(31));
+  const std::int64_t wait = begin + life / 100 * percent - env_.clock.wall_now();
+  renewal_timer_ = env_.loop.run_after(std::max(Duration(wait), Duration(1s)), [this] {
+    renewal_timer_ = 0;
+    renew();
+  });
+}
+
+void Swarm::renew() {
+  auto request = credentials_ ? link::request_for(credentials_->pair.key)
+                              : Result<std::string>(Error{Code::kInternal, "there is no key"});
+  if (!request) {
+    return renewed(request.error());
+  }
+  ca::v1::RenewRequest message;
+  message.set_request(*request);
+  rpc::call<ca::v1::methods::Renew>(*node_caller_, std::string(kManagerTarget), message, {.deadline = 15s},
+                                    [this](const Result<ca::v1::RenewResponse>& reply) { renewed(reply); });
+}
+
+void Swarm::renewed(const Result<ca::v1::RenewResponse>& reply) {
+  Status status = reply ? ok() : Status(reply.error());
+  if (status && credentials_) {
+    link::Credentials fresh = *credentials_;
+    fresh.pair.certificate = reply->certificate();
+    fresh.roots = reply->root();
+    auto facts = link::verify_certificate(fresh.pair.certificate, fresh.roots, fresh.cluster_id,
+                                          env_.clock.wall_now());
+    status = facts ? save_and_use(fresh) : Status(facts.error());
+  }
+  if (status) {
+    SKEP_INFO("the certificate of this node was renewed");
+    return;
+  }
+  SKEP_WARN("the certificate was not renewed; trying again", {"cause", status.error().message});
+  if (membership_) {
+    renewal_timer_ = env_.loop.run_after(kRenewAgain, [this] {
+      renewal_timer_ = 0;
+      renew();
+    });
+  }
+}
+
+}  // namespace skep::agentd

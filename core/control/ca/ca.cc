@@ -1,0 +1,77 @@
+#include "core/control/ca/ca.h"
+
+#include <algorithm>
+
+#include "core/link/join_token.h"
+#include "core/model/ids.h"
+
+namespace skep::control {
+
+Result<model::v1::RootCa> new_root_ca(Random& random, WallTime now) {
+  SKEP_TRY_ASSIGN(const link::CertifiedKey pair, link::make_root(now));
+  model::v1::RootCa root;
+  root.set_certificate(pair.certificate);
+  root.set_key(pair.key);
+  root.set_worker_secret(link::new_token_secret(random));
+  root.set_manager_secret(link::new_token_secret(random));
+  return root;
+}
+
+Result<std::string> join_token(const model::v1::RootCa& root, bool manager) {
+  return link::make_join_token(root.certificate(), manager ? root.manager_secret() : root.worker_secret());
+}
+
+Result<model::v1::Node> admit_joiner(const store::View& view, const ca::v1::IssueRequest& request,
+                                     const std::string& address, Random& random) {
+  const auto cluster = view.cluster();
+  if (!cluster || cluster->root_ca().key().empty()) {
+    return Error{Code::kFailedPrecondition, "this swarm has no certificate authority yet", "NO_ROOT_CA"};
+  }
+  // Both are compared, so that the time taken tells nothing.
+  const bool manager = link::same_secret(request.secret(), cluster->root_ca().manager_secret());
+  const bool worker = link::same_secret(request.secret(), cluster->root_ca().worker_secret());
+  if (!manager && !worker) {
+    return Error{Code::kPermissionDenied,
+                 "the join token is not valid: it was rotated, or not copied whole; 'agentctl swarm "
+                 "join-token worker' on a manager prints the one that is",
+                 "INVALID_TOKEN"};
+  }
+  const auto role = manager ? model::v1::NODE_ROLE_MANAGER : model::v1::NODE_ROLE_WORKER;
+  model::v1::Node node;
+  const auto earlier = request.node_id().empty() ? nullptr : view.get<model::v1::Node>(request.node_id());
+  if (earlier && earlier->spec().role() == role && earlier->status().state() == model::v1::NODE_STATE_UNKNOWN) {
+    node = *earlier;
+  } else {
+    node.set_id(model::new_id(random));
+    node.mutable_spec()->set_role(role);
+    node.mutable_spec()->set_availability(request.availability());
+  }
+  *node.mutable_description() = request.description();
+  node.mutable_status()->set_state(model::v1::NODE_STATE_UNKNOWN);
+  node.mutable_status()->set_address(address);
+  return node;
+}
+
+Duration certificate_life(const model::v1::ClusterSpec& spec) {
+  return spec.certificate_expiry() > 0
+             ? std::max(Duration(spec.certificate_expiry()), Duration(link::kCertificateLifeMin))
+             : Duration(link::kCertificateLife);
+}
+
+Result<std::string> certify(const store::View& view, const std::string& node_id,
+                            const std::string& request, WallTime now) {
+  const auto cluster = view.cluster();
+  if (!cluster || cluster->root_ca().key().empty()) {
+    return Error{Code::kFailedPrecondition, "this swarm has no certificate authority yet", "NO_ROOT_CA"};
+  }
+  const auto node = view.get<model::v1::Node>(node_id);
+  if (!node) {
+    return Error{Code::kPermissionDenied, "node '" + node_id + "' was removed from the swarm", "NODE_REMOVED"};
+  }
+  const bool manager = node->spec().role() == model::v1::NODE_ROLE_MANAGER;
+  return link::sign_request({cluster->root_ca().certificate(), cluster->root_ca().key()}, request,
+                            {node_id, manager ? link::Role::kManager : link::Role::kWorker, cluster->id()}, now,
+                            certificate_life(cluster->spec()));
+}
+
+}  // namespace skep::control

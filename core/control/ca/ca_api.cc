@@ -1,0 +1,200 @@
+#include "core/control/ca/ca_api.h"
+
+#include <memory>
+#include <utility>
+
+#include "core/control/ca/ca.h"
+#include "core/link/join_token.h"
+#include "skep/ca.methods.h"
+#include "skep/log.h"
+
+namespace skep::control {
+namespace {
+
+namespace methods = ca::v1::methods;
+using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
+
+constexpr Duration kLeaderWait = 10s;
+
+Error no_manager_here() {
+  return Error{Code::kFailedPrecondition, "this node is not a swarm manager: ask a manager", "NOT_A_MANAGER"};
+}
+
+class CaApi {
+ public:
+  CaApi(Env& env, bus::Peers& peers, std::function<Manager*()> manager)
+      : env_(env), peers_(peers), manager_(std::move(manager)) {}
+
+  Result<ca::v1::GetRootResponse> get_root() {
+    Manager* manager = manager_();
+    const auto cluster = manager == nullptr ? nullptr : manager->store().view().cluster();
+    if (!cluster) {
+      return manager == nullptr ? no_manager_here()
+                                : Error{Code::kUnavailable, "this manager does not know the swarm yet", "NOT_READY"};
+    }
+    ca::v1::GetRootResponse response;
+    response.set_certificate(cluster->root_ca().certificate());
+    return response;
+  }
+
+  void issue(const ca::v1::IssueRequest& request, const rpc::Reply<ca::v1::IssueResponse>& reply);
+  void renew(const ca::v1::RenewRequest& request, const bus::v1::Principal& who,
+             const rpc::Reply<ca::v1::RenewResponse>& reply);
+  void join_token(const ca::v1::JoinTokenRequest& request, const rpc::Reply<ca::v1::JoinTokenResponse>& reply);
+
+  /// Runs `here` when this manager leads, asks the leader when another one does. A request that a
+  /// manager passed on already is not passed on again.
+  template <class M>
+  void at_leader(const typename M::Request& request, const rpc::CallContext& context,
+                 rpc::Reply<typename M::Response> reply, std::function<void()> here) {
+    Manager* manager = manager_();
+    if (manager == nullptr) {
+      return reply(no_manager_here());
+    }
+    if (manager->leading()) {
+      return here();
+    }
+    const auto leader = leader_of(*manager);
+    if (leader && context.principal.kind() != "node") {
+      rpc::call<M>(peers_.to(leader->node_id(), leader->address()), "core", request, {.deadline = 15s},
+                   std::move(reply));
+      return;
+    }
+    manager->when_leading(kLeaderWait, [here = std::move(here), reply](Status status) {
+      status ? here() : reply(std::move(status).error());
+    });
+  }
+
+ private:
+  static std::optional<consensus::v1::Member> leader_of(const Manager& manager) {
+    for (const auto& member : manager.consensus().members()) {
+      if (member.id() == manager.consensus().leader_id() && member.node_id() != manager.config().node_id) {
+        return member;
+      }
+    }
+    return std::nullopt;
+  }
+  Result<ca::v1::IssueResponse> issued(const std::string& node_id, const std::string& request);
+
+  Env& env_;
+  bus::Peers& peers_;
+  std::function<Manager*()> manager_;
+};
+
+void CaApi::issue(const ca::v1::IssueRequest& request, const rpc::Reply<ca::v1::IssueResponse>& reply) {
+  Manager* manager = manager_();
+  const std::string& full = request.advertise_address();
+  auto node = admit_joiner(manager->store().view(), request, full.substr(0, full.rfind(':')), env_.random);
+  if (!node) {
+    SKEP_WARN("a joiner was refused", {"hostname", request.description().hostname()},
+              {"cause", node.error().message});
+    return reply(std::move(node).error());
+  }
+  const std::string id = node->id();
+  store::Transaction transaction;
+  transaction.put(*std::move(node));
+  manager->proposer().propose(std::move(transaction), [this, id, reply, csr = request.request()](
+                                                          Result<std::uint64_t> done) {
+    if (!done) {
+      return reply(std::move(done).error());
+    }
+    SKEP_INFO("a node joined the swarm", {"node", id});
+    reply(issued(id, csr));
+  });
+}
+
+Result<ca::v1::IssueResponse> CaApi::issued(const std::string& node_id, const std::string& request) {
+  Manager* manager = manager_();
+  if (manager == nullptr) {
+    return no_manager_here();
+  }
+  const store::View& view = manager->store().view();
+  ca::v1::IssueResponse response;
+  SKEP_TRY_ASSIGN(*response.mutable_certificate(), certify(view, node_id, request, env_.clock.wall_now()));
+  response.set_node_id(node_id);
+  response.set_cluster_id(view.cluster()->id());
+  response.set_manager(view.get<model::v1::Node>(node_id)->spec().role() == model::v1::NODE_ROLE_MANAGER);
+  for (const auto& member : manager->consensus().members()) {
+    response.add_managers(member.node_id() + "=" + member.address());
+  }
+  return response;
+}
+
+void CaApi::renew(const ca::v1::RenewRequest& request, const bus::v1::Principal& who,
+                  const rpc::Reply<ca::v1::RenewResponse>& reply) {
+  Manager* manager = manager_();
+  if (manager == nullptr) {
+    return reply(no_manager_here());
+  }
+  if (!manager->leading()) {  // another one might not know yet that the node was demoted or removed
+    return reply(Error{Code::kUnavailable, "this manager does not lead; ask the leader", "NOT_LEADER"});
+  }
+  const std::string id = who.kind() == "core" ? manager->config().node_id : who.id();
+  const store::View& view = manager->store().view();
+  auto certificate = certify(view, id, request.request(), env_.clock.wall_now());
+  if (!certificate) {
+    return reply(std::move(certificate).error());
+  }
+  ca::v1::RenewResponse response;
+  response.set_certificate(*std::move(certificate));
+  response.set_root(view.cluster()->root_ca().certificate());
+  reply(std::move(response));
+}
+
+void CaApi::join_token(const ca::v1::JoinTokenRequest& request,
+                       const rpc::Reply<ca::v1::JoinTokenResponse>& reply) {
+  Manager* manager = manager_();
+  const auto cluster = manager->store().view().cluster();
+  if (!cluster || cluster->root_ca().key().empty()) {
+    return reply(Error{Code::kFailedPrecondition, "this swarm has no certificate authority yet", "NO_ROOT_CA"});
+  }
+  const auto answer = [reply, is_manager = request.manager()](const model::v1::RootCa& root) {
+    auto token = control::join_token(root, is_manager);
+    if (!token) {
+      return reply(std::move(token).error());
+    }
+    ca::v1::JoinTokenResponse response;
+    response.set_token(*std::move(token));
+    reply(std::move(response));
+  };
+  if (!request.rotate()) {
+    return answer(cluster->root_ca());
+  }
+  model::v1::Cluster changed = *cluster;
+  auto& root = *changed.mutable_root_ca();
+  const std::string secret = link::new_token_secret(env_.random);
+  request.manager() ? root.set_manager_secret(secret) : root.set_worker_secret(secret);
+  store::Transaction transaction;
+  const model::v1::RootCa rotated = root;
+  transaction.put(std::move(changed));
+  manager->proposer().propose(std::move(transaction), [answer, rotated, reply](Result<std::uint64_t> done) {
+    done ? answer(rotated) : reply(std::move(done).error());
+  });
+}
+
+}  // namespace
+
+void register_ca_methods(rpc::MethodTable& table, Env& env, bus::Peers& peers,
+                         std::function<Manager*()> manager) {
+  const auto api = std::make_shared<CaApi>(env, peers, std::move(manager));
+  table.on<methods::GetRoot>([api](const auto&, const rpc::CallContext&, auto reply) { reply(api->get_root()); });
+  table.on<methods::Issue>([api](const ca::v1::IssueRequest& request, const rpc::CallContext& context, auto reply) {
+    api->at_leader<methods::Issue>(request, context, reply, [api, request, reply] { api->issue(request, reply); });
+  });
+  table.on<methods::Renew>([api](const ca::v1::RenewRequest& request, const rpc::CallContext& context, auto reply) {
+    if (context.principal.kind() != "node" && context.principal.kind() != "core") {
+      return reply(Error{Code::kPermissionDenied, "only a node itself may renew its certificate", "NOT_A_NODE"});
+    }
+    api->renew(request, context.principal, reply);
+  });
+  table.on<methods::JoinToken>([api](const ca::v1::JoinTokenRequest& request, const rpc::CallContext& context,
+                                     auto reply) {
+    if (context.principal.kind() == "plugin") {
+      return reply(Error{Code::kPermissionDenied, "plugins are not told join tokens", "NOT_ALLOWED"});
+    }
+    api->at_leader<methods::JoinToken>(request, context, reply,
+                                       [api, request, reply] { api->join_token(request, reply); });
+  });
+}
+
+}  // namespace skep::control

@@ -1,0 +1,131 @@
+"""Machines in network namespaces, joined by a bridge: what tests of several nodes need.
+
+Every machine is a namespace with eth0 on a bridge that lives in a namespace of its own. Agents share the
+mount and pid namespaces of the test, so their pids are real and what they mount outlives them. Names come
+from the test's pid; down() removes everything. Needs root, iproute2 and nftables.
+"""
+import os
+import subprocess
+
+from lab import BIN, Agent, SkepTest, eventually, run
+
+
+class Net:
+    def __init__(self, prefix="10.213.7"):
+        self.name = f"sk{os.getpid()}"
+        self.prefix = prefix
+        self.hosts = []
+        run("ip", "netns", "add", f"{self.name}-net")
+        self.switch("ip", "link", "set", "lo", "up")
+        self.switch("ip", "link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0")
+        self.switch("ip", "link", "set", "br0", "up")
+        rules = """table bridge lab {
+          set cut { type ifname; }
+          chain forward { type filter hook forward priority 0; policy accept; iifname @cut drop; oifname @cut drop; }
+        }"""
+        run("ip", "netns", "exec", f"{self.name}-net", "nft", "-f", "-", stdin=rules)
+
+    def switch(self, *argv):
+        return run("ip", "netns", "exec", f"{self.name}-net", *argv)
+
+    def add(self):
+        """A machine; its name ("h1")."""
+        number = len(self.hosts) + 1
+        host = f"h{number}"
+        space = f"{self.name}-{host}"
+        run("ip", "netns", "add", space)
+        self.hosts.append(host)
+        run("ip", "link", "add", "eth0", "netns", space, "type", "veth", "peer", "name", host, "netns", f"{self.name}-net")
+        self.switch("ip", "link", "set", host, "master", "br0", "up")
+        for command in (("link", "set", "lo", "up"), ("addr", "add", f"{self.ip(host)}/24", "dev", "eth0"),
+                        ("link", "set", "eth0", "up")):
+            run("ip", "-n", space, *command)
+        return host
+
+    def ip(self, host):
+        return f"{self.prefix}.{host[1:]}"
+
+    def enter(self, host):
+        """Begins a command line that runs in that machine, with the same pid."""
+        return ["nsenter", f"--net=/run/netns/{self.name}-{host}"]
+
+    def cut(self, host):
+        self.switch("nft", "add", "element", "bridge", "lab", "cut", f'{{ "{host}" }}')
+
+    def join(self, host):
+        self.switch("nft", "delete", "element", "bridge", "lab", "cut", f'{{ "{host}" }}')
+
+    def down(self):
+        for host in self.hosts + ["net"]:
+            run("ip", "netns", "del", f"{self.name}-{host}", check=False)
+
+
+class NetAgent(Agent):
+    """An agent that runs in one machine of a Net."""
+
+    def __init__(self, root, net, host, config=""):
+        super().__init__(root, config)
+        self.net, self.host = net, host
+
+    def start(self, wait=True):
+        log = open(f"{self.root}/agentd.log", "ab")
+        self.process = subprocess.Popen(
+            [*self.net.enter(self.host), f"{BIN}/agentd", "--root", self.root], stdin=subprocess.DEVNULL,
+            stdout=log, stderr=log, start_new_session=True)
+        log.close()
+        if wait:
+            eventually("the agent answers", lambda: self.ctl("info", check=False).returncode == 0)
+        return self
+
+    @property
+    def address(self):
+        return f"{self.net.ip(self.host)}:2377"
+
+    def node_id(self):
+        return self.out("info", "--format", "{{.Swarm.NodeID}}")
+
+
+class ClusterTest(SkepTest):
+    """Tests with several nodes."""
+
+    def setUp(self):
+        super().setUp()
+        self.net = Net()
+
+    def tearDown(self):
+        try:
+            super().tearDown()
+        finally:
+            self.net.down()
+
+    def machine(self, config=""):
+        host = self.net.add()
+        agent = NetAgent(f"{self.directory}/{host}", self.net, host, config)
+        self.agents.append(agent)
+        return agent.start()
+
+    def first_manager(self, config=""):
+        agent = self.machine(config)
+        agent.ctl("swarm", "init", "--advertise-addr", self.net.ip(agent.host))
+        return agent
+
+    def worker(self, manager, config=""):
+        agent = self.machine(config)
+        self.join(agent, manager, "worker")
+        return agent
+
+    def join(self, agent, manager, role):
+        token = manager.out("swarm", "join-token", "-q", role)
+        said = agent.out("swarm", "join", "--token", token, manager.address)
+        self.assertEqual(said, f"This node joined a swarm as a {role}.")
+
+    def nodes(self, manager):
+        """{node id: {hostname, status, availability, manager}} as `node ls` prints them."""
+        rows = manager.out("node", "ls", "--format",
+                           "{{.ID}} {{.Hostname}} {{.Status}} {{.Availability}} {{.ManagerStatus}}").splitlines()
+        fields = [(row + " ").split(" ") for row in rows if row]
+        return {f[0]: {"hostname": f[1], "status": f[2], "availability": f[3], "manager": f[4]} for f in fields}
+
+    def wait_ready(self, manager, count, seconds=30):
+        return eventually(f"{count} nodes are ready", lambda: len(
+            [n for n in self.nodes(manager).values() if n["status"] == "Ready"]) == count, seconds)
