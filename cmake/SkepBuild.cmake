@@ -10,6 +10,7 @@ function(skep_add_library name)
   add_library(${name} STATIC ${ARG_SOURCES})
   target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name} PUBLIC ${ARG_LINK} PRIVATE skep_warnings)
+  skep_use_pch(${name} skep_pch)
 endfunction()
 
 # skep_add_program(NAME SOURCES ... LINK ...): lands in build/bin. Never linked -rdynamic: a plugin
@@ -33,6 +34,7 @@ function(skep_add_test name)
   target_compile_definitions(${name} PRIVATE
     SKEP_SOURCE_DIR="${PROJECT_SOURCE_DIR}" SKEP_BUILD_DIR="${CMAKE_BINARY_DIR}")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test-bin)
+  skep_use_pch(${name} skep_test_pch)
   add_test(NAME ${name} COMMAND ${name} ${ARG_ARGS})
   if(ARG_ROOT)
     list(APPEND ARG_LABELS root)
@@ -43,4 +45,5 @@ function(skep_add_test name)
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
 endfunction()
 
+include(${SKEP_CMAKE_DIR}/SkepPch.cmake)
 include(${SKEP_CMAKE_DIR}/SkepPlugin.cmake)

@@ -18,11 +18,13 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -D_FORTIFY_SOURCE=3 -fstack-protector-stron
 
 option(SKEP_WARNINGS_AS_ERRORS "Warnings are errors" ON)
 set(SKEP_SANITIZE "" CACHE STRING "address,undefined or thread")
+option(SKEP_PCH "Precompile the headers that nearly every file includes (see SkepPch.cmake)" ON)
 option(SKEP_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 
 find_program(SKEP_CCACHE ccache)
 if(SKEP_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${SKEP_CCACHE})
+  # The sloppiness is what ccache asks for before it caches with precompiled headers.
+  set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_SLOPPINESS=pch_defines,time_macros ${SKEP_CCACHE})
   set(CMAKE_C_COMPILER_LAUNCHER ${SKEP_CCACHE})
 endif()
 find_program(SKEP_MOLD mold)

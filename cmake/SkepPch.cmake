@@ -1,0 +1,35 @@
+# Precompiled headers: the standard library and the generated messages cost more than our own code in
+# nearly every translation unit (a clean build takes half the time with them). Files still include what
+# they use: the release preset builds without (SKEP_PCH=OFF).
+set(skep_pch_headers
+  <algorithm> <array> <chrono> <cstdint> <cstring> <deque> <functional> <map> <memory> <optional>
+  <ostream> <set> <string> <string_view> <utility> <vector> <skep/env.h> <skep/log.h> <skep/model.pb.h>)
+
+# skep_define_pch(): makes the two, one for libraries and plugins (-fPIC), one for programs of tests
+# (-fPIE, with GoogleTest). After skep_sdk is known.
+function(skep_define_pch)
+  if(NOT SKEP_PCH)
+    return()
+  endif()
+  find_package(GTest REQUIRED)
+  set(empty ${CMAKE_CURRENT_BINARY_DIR}/pch.cc)
+  file(CONFIGURE OUTPUT ${empty} CONTENT "// carries a precompiled header\n")
+  add_library(skep_pch OBJECT ${empty})
+  target_precompile_headers(skep_pch PRIVATE ${skep_pch_headers})
+  add_executable(skep_test_pch ${empty})
+  target_link_libraries(skep_test_pch PRIVATE GTest::gmock GTest::gtest_main)
+  target_precompile_headers(skep_test_pch PRIVATE ${skep_pch_headers} <gtest/gtest.h> <gmock/gmock.h>)
+  foreach(pch skep_pch skep_test_pch)
+    target_link_libraries(${pch} PRIVATE skep_sdk skep_warnings)
+    target_compile_options(${pch} PRIVATE -fpch-preprocess)
+  endforeach()
+endfunction()
+
+# skep_use_pch(TARGET PCH): for a target of ours that links skep_sdk. -fpch-preprocess lets ccache see
+# through it.
+function(skep_use_pch target pch)
+  if(SKEP_PCH)
+    target_precompile_headers(${target} REUSE_FROM ${pch})
+    target_compile_options(${target} PRIVATE -fpch-preprocess)
+  endif()
+endfunction()
