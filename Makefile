@@ -1,6 +1,6 @@
 # The face of the project. Every target installs what it needs first (apt, Debian 12).
 #   make demo   build, start one agent, run a web service on real containers and show it
-#   make test   build and pass all tests
+#   make test   build and pass all tests, unit and conformance tests also under the sanitizers (SANITIZERS= : without)
 #   make sim    SEEDS=n FIRST_SEED=k   the whole-cluster simulator
 #   make bench  figures as ratios against a floor of the same run
 #   make fuzz   SECONDS=n per target;   make lint   clang-format and clang-tidy on changed files
@@ -10,17 +10,20 @@ JOBS ?= $(shell nproc)
 SEEDS ?= 2000
 FIRST_SEED ?= 1
 SECONDS ?= 60
+SANITIZERS ?= asan-ubsan tsan
 
-.PHONY: build demo test sim bench fuzz lint sanitize clean packages
+.PHONY: build sanitized demo test sim bench fuzz lint clean packages
 packages:
 	@tools/install-packages build run test
 build: packages
 	@cmake --preset $(PRESET) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
+sanitized: packages
+	@for preset in $(SANITIZERS); do cmake --preset $$preset >/dev/null && cmake --build build/$$preset -j $(JOBS) || exit 1; done
 demo: build
 	@tools/demo $(BUILD)
-test: build
-	@tools/run-tests $(BUILD)
+test: build sanitized
+	@tools/run-tests $(BUILD) $(SANITIZERS:%=build/%)
 sim: build
 	@$(BUILD)/test-bin/sim --seeds=$(SEEDS) --first-seed=$(FIRST_SEED)
 bench:

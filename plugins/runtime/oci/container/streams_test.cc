@@ -351,7 +351,9 @@ TEST_F(ROOT_Streams, AHugeLogStaysWithinItsLimitsAndTheReaderSmall) {
     on_disk = std::max(on_disk, sum);
     return stream->last.has_value();
   }, 240s));
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they keep what was freed
   EXPECT_LT(most - std::min(most, before), 48 * kMiB);
+#endif
   EXPECT_LT(on_disk, 180 * kMiB) << "old files went while the log was written";
   EXPECT_GT(bytes, 100 * kMiB);
   RecordProperty("followed_mib", static_cast<int>(bytes / kMiB));
