@@ -22,14 +22,18 @@ function(skep_define_pch)
   foreach(pch skep_pch skep_test_pch)
     target_link_libraries(${pch} PRIVATE skep_sdk skep_warnings)
     target_compile_options(${pch} PRIVATE -fpch-preprocess)
+    add_custom_target(${pch}_made
+      DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/CMakeFiles/${pch}.dir/cmake_pch.hxx.gch)
   endforeach()
 endfunction()
 
-# skep_use_pch(TARGET PCH): for a target of ours that links skep_sdk. -fpch-preprocess lets ccache see
-# through it.
+# skep_use_pch(TARGET PCH): for a target of ours that links skep_sdk. Named relative to the build folder,
+# where Ninja compiles, and with -fpch-preprocess, so that ccache finds in one clone what another built;
+# target_precompile_headers(REUSE_FROM) would name it absolutely.
 function(skep_use_pch target pch)
   if(SKEP_PCH)
-    target_precompile_headers(${target} REUSE_FROM ${pch})
-    target_compile_options(${target} PRIVATE -fpch-preprocess)
+    add_dependencies(${target} ${pch}_made)
+    target_compile_options(${target} PRIVATE -fpch-preprocess -Winvalid-pch
+      "SHELL:-include sdk/CMakeFiles/${pch}.dir/cmake_pch.hxx")
   endif()
 endfunction()
