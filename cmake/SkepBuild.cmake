@@ -45,6 +45,7 @@ function(skep_add_test name)
     set(ARG_TIMEOUT 120)
   endif()
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+  skep_sanitizer_environment(${name})
 endfunction()
 
 include(${SKEP_CMAKE_DIR}/SkepPch.cmake)

@@ -62,3 +62,14 @@ find_package(Protobuf 3.21 REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
+
+# skep_sanitizer_environment(TEST): what the sanitizers' runtimes are told while it runs. Time is generous: they
+# slow everything down.
+function(skep_sanitizer_environment test)
+  if(SKEP_SANITIZE)
+    get_test_property(${test} TIMEOUT timeout)
+    math(EXPR timeout "${timeout} * 3")
+    set_tests_properties(${test} PROPERTIES TIMEOUT ${timeout} ENVIRONMENT
+      "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1;TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp:second_deadlock_stack=1")
+  endif()
+endfunction()
