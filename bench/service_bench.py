@@ -33,7 +33,7 @@ class BareStarts:
         os.makedirs(bundle)
         config = json.loads(json.dumps(self.config))
         config["root"]["path"] = self.lower
-        config["linux"]["cgroupsPath"] = f"/skep-bench/{name}"
+        config["linux"]["cgroupsPath"] = f"/skep-{name}"
         config["mounts"] = [m for m in config["mounts"] if m["type"] not in ("bind", "none")]
         with open(f"{bundle}/config.json", "w", encoding="utf-8") as file:
             json.dump(config, file)
@@ -65,9 +65,8 @@ class BareStarts:
     def remove(self):
         for name in self.ids:
             subprocess.run(["runc", f"--root={self.directory}/runc", "delete", "-f", name], check=False)
-        for name in self.ids:  # conmon leaves by itself, after its exit file
-            lab.eventually("conmon ended", lambda: os.path.exists(f"{self.directory}/{name}.gone") or
-                           not os.path.exists(f"/proc/{self.conmon(name)}"))
+        for name in self.ids:
+            lab.eventually("conmon ended", lambda: not os.path.exists(f"/proc/{self.conmon(name)}"))
 
     def conmon(self, name):
         with open(f"{self.directory}/{name}/conmon.pid", encoding="utf-8") as file:
