@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core/agentd/version.h"
+#include "core/control/managers/role_manager.h"
 #include "core/store/view.h"
 #include "skep/agent.methods.h"
 #include "skep/runtime.methods.h"
@@ -160,6 +161,9 @@ class AgentApi {
       response.set_nodes(response.nodes() + 1);
       response.set_managers(response.managers() +
                             (node->spec().role() == model::v1::NODE_ROLE_MANAGER ? 1 : 0));
+    }
+    for (auto& warning : control::manager_count_warnings(response.managers())) {
+      response.add_warnings(std::move(warning));
     }
     if (const std::string trouble = manager.trouble(); !trouble.empty()) {
       response.add_warnings(trouble);

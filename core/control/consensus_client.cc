@@ -21,31 +21,6 @@ Error no_manager() {
   return Error{Code::kFailedPrecondition, "this node is not a swarm manager", "NOT_A_MANAGER"};
 }
 
-/// Whether the answer to a proposal means that it can never be committed. A lost connection or a
-/// failed disk says nothing about that.
-bool surely_dropped(const Error& error) {
-  switch (error.code) {
-    case Code::kInvalidArgument:
-    case Code::kNotFound:
-    case Code::kAlreadyExists:
-    case Code::kConflict:
-    case Code::kFailedPrecondition:
-    case Code::kPermissionDenied:
-    case Code::kUnauthenticated:
-    case Code::kResourceExhausted:
-    case Code::kUnimplemented:
-      return true;
-    case Code::kUnavailable:
-      return error.reason == "NOT_LEADER" || error.reason == "PROPOSAL_DROPPED";
-    case Code::kTimeout:
-    case Code::kCancelled:
-    case Code::kDataLoss:
-    case Code::kInternal:
-      return false;
-  }
-  return false;
-}
-
 /// Whether a plugin that is not there yet (or just restarts) explains the error.
 bool may_pass(const Error& error) {
   return error.retryable() || error.code == Code::kNotFound || error.code == Code::kCancelled;
@@ -53,13 +28,12 @@ bool may_pass(const Error& error) {
 
 }  // namespace
 
-template <class F>
-auto ConsensusClient::guarded(F f) {
-  return [alive = std::weak_ptr<char>(alive_), f = std::move(f)](auto&&... arguments) mutable {
-    if (!alive.expired()) {
-      f(std::forward<decltype(arguments)>(arguments)...);
-    }
-  };
+Status check_driver(const rpc::CallContext& context) {
+  if (context.principal.kind() != "plugin" && context.principal.kind() != "core") {
+    return Error{Code::kPermissionDenied, "only the consensus driver of this node says that",
+                 "NOT_A_DRIVER"};
+  }
+  return ok();
 }
 
 ConsensusClient::ConsensusClient(Env& env, rpc::Caller& caller, store::Store& store, Config config,
@@ -79,32 +53,29 @@ ConsensusClient::~ConsensusClient() {
 
 void ConsensusClient::register_methods(rpc::MethodTable& table,
                                        std::function<ConsensusClient*()> client) {
-  table.on_sync<methods::Committed>(
-      [client](const auto& request) -> Result<consensus::v1::CommittedResponse> {
-        ConsensusClient* self = client();
-        return self == nullptr ? no_manager() : self->on_committed(request);
-      });
-  table.on_sync<methods::Leadership>(
-      [client](const auto& request) -> Result<consensus::v1::LeadershipResponse> {
-        ConsensusClient* self = client();
-        if (self == nullptr) {
-          return no_manager();
-        }
-        self->on_leadership(request);
-        return consensus::v1::LeadershipResponse();
-      });
-  table.on_sync<methods::Members>(
-      [client](const auto& request) -> Result<consensus::v1::MembersResponse> {
-        ConsensusClient* self = client();
-        if (self == nullptr) {
-          return no_manager();
-        }
-        self->members_.assign(request.members().begin(), request.members().end());
-        if (self->handlers_.on_members) {
-          self->handlers_.on_members(self->members_);
-        }
-        return consensus::v1::MembersResponse();
-      });
+  const auto on = [&]<class M>(M /*method*/, auto handler) {
+    table.on<M>([client, handler](const typename M::Request& request,
+                                  const rpc::CallContext& context,
+                                  rpc::Reply<typename M::Response> reply) {
+      if (auto status = check_driver(context); !status) {
+        return reply(std::move(status).error());
+      }
+      ConsensusClient* self = client();
+      self == nullptr ? reply(no_manager()) : reply((self->*handler)(request));
+    });
+  };
+  on(methods::Committed{}, &ConsensusClient::on_committed);
+  on(methods::Leadership{}, &ConsensusClient::on_leadership);
+  on(methods::Members{}, &ConsensusClient::on_members);
+}
+
+Result<consensus::v1::MembersResponse> ConsensusClient::on_members(
+    const consensus::v1::MembersRequest& request) {
+  members_.assign(request.members().begin(), request.members().end());
+  if (handlers_.on_members) {
+    handlers_.on_members(members_);
+  }
+  return consensus::v1::MembersResponse();
 }
 
 void ConsensusClient::start() {
@@ -207,6 +178,9 @@ void ConsensusClient::reopen_later() {
 
 Result<consensus::v1::CommittedResponse> ConsensusClient::on_committed(
     const consensus::v1::CommittedRequest& request) {
+  if (held_) {
+    return Error{Code::kUnavailable, "the state is being replaced", "STATE_REPLACED"};
+  }
   const std::weak_ptr<char> alive = alive_;
   for (const auto& entry : request.entries()) {
     if (alive.expired()) {
@@ -238,6 +212,16 @@ void ConsensusClient::apply_entry(const consensus::v1::Entry& entry) {
     SKEP_ERROR("log entry is no change set", {"index", entry.index()}, {"why", result->message});
   }
   answer(tracker_.applied(entry.index(), *result));
+  end_barriers();
+}
+
+void ConsensusClient::state_replaced() {
+  held_ = false;
+  answer(tracker_.skipped_to(store_.applied_index()));
+  end_barriers();
+}
+
+void ConsensusClient::end_barriers() {
   while (!barriers_.empty() && barriers_.begin()->first <= store_.applied_index()) {
     auto done = std::move(barriers_.begin()->second);
     barriers_.erase(barriers_.begin());
@@ -245,21 +229,24 @@ void ConsensusClient::apply_entry(const consensus::v1::Entry& entry) {
   }
 }
 
-void ConsensusClient::on_leadership(const consensus::v1::LeadershipRequest& request) {
+Result<consensus::v1::LeadershipResponse> ConsensusClient::on_leadership(
+    const consensus::v1::LeadershipRequest& request) {
   if (alive_ == nullptr) {
-    return;
+    return consensus::v1::LeadershipResponse();
+  }
+  if (leading_ && request.term() != term_) {
+    set_leading(false);  // others led in between and were overtaken by this news
   }
   leader_id_ = request.leader_id();
   term_ = request.term();
-  if (request.leader() == is_leader_ && request.leader() == leading_) {
-    return;
+  if (request.leader() != is_leader_ || request.leader() != leading_) {
+    is_leader_ = request.leader();
+    is_leader_ ? confirm_leadership() : set_leading(false);
   }
-  is_leader_ = request.leader();
-  if (!is_leader_) {
-    set_leading(false);
-  } else {
-    confirm_leadership();
+  if (alive_ != nullptr && handlers_.on_leader) {
+    handlers_.on_leader(leader_id_);
   }
+  return consensus::v1::LeadershipResponse();
 }
 
 void ConsensusClient::confirm_leadership() {
@@ -292,57 +279,6 @@ void ConsensusClient::set_leading(bool leading) {
   }
 }
 
-void ConsensusClient::propose(store::Transaction transaction, store::OnCommitted done) {
-  const std::string id = proposer_prefix_ + std::to_string(++proposals_);
-  auto refuse = [this](store::OnCommitted refused, Error error) {
-    env_.loop.post([refused = std::move(refused), error = std::move(error)] { refused(error); });
-  };
-  if (alive_ == nullptr) {
-    return refuse(std::move(done),
-                  Error{Code::kUnavailable, "the manager is not running", "MANAGER_STOPPED"});
-  }
-  auto encoded = transaction.encode(id, env_.clock.wall_now());
-  if (!encoded) {
-    return refuse(std::move(done), std::move(encoded).error());
-  }
-  const std::size_t size = encoded->size();
-  if (auto status = tracker_.add(id, size, env_.clock.now() + config_.proposal_timeout, done);
-      !status) {
-    return refuse(std::move(done), std::move(status).error());
-  }
-  arm_deadline();
-  consensus::v1::ProposeRequest request;
-  request.set_data(*std::move(encoded));
-  rpc::call<methods::Propose>(caller_, config_.target, request,
-                              {.deadline = config_.proposal_timeout},
-                              guarded([this, id](Result<consensus::v1::ProposeResponse> response) {
-                                on_proposed(id, std::move(response));
-                              }));
-}
-
-void ConsensusClient::on_proposed(const std::string& id,
-                                  Result<consensus::v1::ProposeResponse> response) {
-  if (response) {
-    return tracker_.accepted(id, response->index());
-  }
-  Error error = std::move(response).error();
-  // After any other error it may be in the log: its entry or its deadline will tell.
-  if (!surely_dropped(error)) {
-    return;
-  }
-  const bool reopen = error.reason == "LOG_NOT_OPEN" && open_;
-  if (error.code == Code::kNotFound || error.code == Code::kUnimplemented || reopen) {
-    // Whoever proposed something is not to think that what it wrote about was not found.
-    error = Error{Code::kUnavailable, "the consensus log is not there now: " + error.message,
-                  "NO_CONSENSUS"};
-  }
-  const std::weak_ptr<char> alive = alive_;
-  answer(tracker_.dropped(id, std::move(error)));
-  if (reopen && !alive.expired()) {
-    plugin_restarted();  // nobody told us
-  }
-}
-
 void ConsensusClient::read_barrier(std::function<void(Status)> done) {
   rpc::call<methods::ReadBarrier>(
       caller_, config_.target, {}, {.deadline = kBarrierDeadline},
@@ -372,28 +308,6 @@ void ConsensusClient::snapshot_available(std::uint64_t index, std::uint64_t term
                      {"reason", response.error().message});
         }
       });
-}
-
-void ConsensusClient::answer(std::vector<ProposalTracker::Answer> answers) {
-  for (auto& [done, result] : answers) {
-    done(std::move(result));
-  }
-}
-
-void ConsensusClient::arm_deadline() {
-  if (deadline_timer_ != 0 || tracker_.empty()) {
-    return;
-  }
-  const Duration wait =
-      std::max<Duration>(tracker_.next_deadline() - env_.clock.now(), Duration{1});
-  deadline_timer_ = env_.loop.run_after(wait, guarded([this] {
-                                          deadline_timer_ = 0;
-                                          const std::weak_ptr<char> alive = alive_;
-                                          answer(tracker_.expire(env_.clock.now()));
-                                          if (!alive.expired()) {
-                                            arm_deadline();
-                                          }
-                                        }));
 }
 
 }  // namespace skep::control

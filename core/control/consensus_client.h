@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/control/proposal_tracker.h"
@@ -19,6 +20,9 @@
 #include "skep/rpc.h"
 
 namespace skep::control {
+
+/// What only the consensus driver of this node may say.
+Status check_driver(const rpc::CallContext& context);
 
 class ConsensusClient final : public store::Proposer {
  public:
@@ -39,6 +43,8 @@ class ConsensusClient final : public store::Proposer {
     std::function<void(const Error&)> on_fatal;
     /// The members of the log changed, or became known.
     std::function<void(const std::vector<consensus::v1::Member>&)> on_members = {};
+    /// Another member leads (0: nobody known), or this one does.
+    std::function<void(std::uint64_t leader_id)> on_leader = {};
   };
 
   ConsensusClient(Env& env, rpc::Caller& caller, store::Store& store, Config config,
@@ -47,8 +53,8 @@ class ConsensusClient final : public store::Proposer {
   ConsensusClient(const ConsensusClient&) = delete;
   ConsensusClient& operator=(const ConsensusClient&) = delete;
 
-  /// Answers consensus/1/{committed,leadership,members}; `client` may answer nullptr (no manager
-  /// here), and is asked for every request.
+  /// Answers consensus/1/{committed,leadership,members} of the driver on this node; `client` may
+  /// answer nullptr (no manager here), and is asked for every request.
   static void register_methods(rpc::MethodTable& table, std::function<ConsensusClient*()> client);
 
   /// Opens the log above the store's applied index; tries again while the plugin is not there.
@@ -64,6 +70,12 @@ class ConsensusClient final : public store::Proposer {
   /// The log below may be compacted: the state up to `index` is safe on disk.
   void snapshot_available(std::uint64_t index, std::uint64_t term);
 
+  /// The state is about to be replaced: entries are refused (and come again) until
+  /// state_replaced().
+  void hold_entries() { held_ = true; }
+  /// The store holds another state now, or the same as before.
+  void state_replaced();
+
   [[nodiscard]] bool leading() const { return leading_; }
   [[nodiscard]] bool is_open() const { return open_; }
   [[nodiscard]] std::uint64_t leader_id() const { return leader_id_; }
@@ -75,19 +87,28 @@ class ConsensusClient final : public store::Proposer {
  private:
   Result<consensus::v1::CommittedResponse> on_committed(
       const consensus::v1::CommittedRequest& request);
-  void on_leadership(const consensus::v1::LeadershipRequest& request);
+  Result<consensus::v1::LeadershipResponse> on_leadership(
+      const consensus::v1::LeadershipRequest& request);
+  Result<consensus::v1::MembersResponse> on_members(const consensus::v1::MembersRequest& request);
   void on_opened(Result<consensus::v1::StartResponse> response);
   void open_log();
   void reopen_later();
   void confirm_leadership();
   void set_leading(bool leading);
   void apply_entry(const consensus::v1::Entry& entry);
+  void end_barriers();
   void on_proposed(const std::string& id, Result<consensus::v1::ProposeResponse> response);
   void answer(std::vector<ProposalTracker::Answer> answers);
   void arm_deadline();
   /// Wraps a callback so that it does nothing once this object stopped.
   template <class F>
-  auto guarded(F f);
+  auto guarded(F f) {
+    return [alive = std::weak_ptr<char>(alive_), f = std::move(f)](auto&&... arguments) mutable {
+      if (!alive.expired()) {
+        f(std::forward<decltype(arguments)>(arguments)...);
+      }
+    };
+  }
 
   Env& env_;
   rpc::Caller& caller_;
@@ -106,6 +127,7 @@ class ConsensusClient final : public store::Proposer {
   bool leading_ = false;    // and everything committed before is applied
   bool open_ = false;
   bool opening_ = false;
+  bool held_ = false;
   Duration backoff_{};
   TimerId reopen_timer_ = 0;
   TimerId deadline_timer_ = 0;

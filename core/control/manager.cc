@@ -1,18 +1,18 @@
-#include "core/control/manager.h"
+// The life of a manager: start, leadership, stop. See manager.h.
 
 #include <utility>
 
-#include "core/control/api/control_api.h"
-#include "core/control/dispatcher/dispatcher_service.h"
+#include "core/control/manager_impl.h"
 #include "core/model/defaults.h"
 #include "skep/log.h"
 
 namespace skep::control {
 namespace {
 
-constexpr Duration kRequestWait = std::chrono::seconds{10};  // for a leader, right after a start
-constexpr Duration kLoadRetry = std::chrono::seconds{5};     // while the disk is full
+constexpr Duration kLoadRetry = std::chrono::seconds{5};  // while the disk is full
 constexpr std::size_t kWaitersMax = 1'024;
+
+}  // namespace
 
 Error no_manager() {
   return Error{Code::kFailedPrecondition,
@@ -23,88 +23,75 @@ Error no_leader() {
   return Error{Code::kUnavailable, "the swarm has no leader now; try again in a moment",
                "NO_LEADER"};
 }
-Error stopped() {
+Error manager_stopped() {
   return Error{Code::kUnavailable, "the manager stopped", "MANAGER_STOPPED"};
 }
 
-}  // namespace
+Manager::Impl::Impl(Env& e, rpc::Caller& local, std::shared_ptr<store::StateBackend> b,
+                    ManagerConfig c, Handlers h, bus::Peers* p)
+    : env(e),
+      caller(local),
+      config(std::move(c)),
+      handlers(std::move(h)),
+      peers(p),
+      backend(std::move(b)) {
+  disk = std::make_unique<store::DiskState>(
+      env, backend, config.disk,
+      store::DiskState::Handlers{
+          [this](std::uint64_t index, std::uint64_t term) {
+            client->snapshot_available(index, term);
+          },
+          [this](const std::string& reason) { disk_trouble_changed(reason); }});
+  client = std::make_unique<ConsensusClient>(
+      env, caller, store,
+      ConsensusClient::Config{config.consensus_target, config.cluster_id, config.node_id,
+                              config.member_id, config.bootstrap},
+      ConsensusClient::Handlers{
+          [this](bool leading, std::uint64_t term) { leading ? step_up(term) : step_down(); },
+          [this] { answer_start(ok()); }, [this](const Error& error) { fail(error); },
+          [this](const auto& members) { members_changed(members); },
+          [this](std::uint64_t leader_id) { leader_changed(leader_id); }});
+  mail =
+      std::make_unique<RaftMail>(caller, peers,
+                                 RaftMail::Config{config.consensus_target, config.member_id,
+                                                  config.address, [this] { removal->suspect(); }});
+  removal = std::make_unique<RemovalWatch>(env.loop, peers, *mail, config.member_id,
+                                           [this] { removed(); });
+  mail->set_members(config.join_members);
+  state_source = std::make_unique<StateSource>(env, *disk);
+  state_fetch =
+      std::make_unique<StateFetch>(env, peers, *mail, store, *disk,
+                                   StateFetch::Hooks{[this] {
+                                                       state_source->drop_all(manager_stopped());
+                                                       client->hold_entries();
+                                                     },
+                                                     [this](bool) { client->state_replaced(); }});
+  forwarder = std::make_unique<Forwarder>(
+      env, peers, [this](Duration wait, auto then) { find_leader(wait, std::move(then)); });
+  api = std::make_unique<ControlApi>(
+      env, caller, store, *client,
+      ControlApi::Config{config.node_id,
+                         [this](model::v1::Node& node) { add_manager_status(node); },
+                         [this](const model::v1::Task& task) { return log_target(task); },
+                         [this](const std::string& node_id, auto done) {
+                           check_demotion(node_id, std::move(done));
+                         },
+                         [this](const std::string& node_id) { return is_member(node_id); }});
+  removals = store.subscribe([this](const store::Commit& commit) { refuse_removed(commit); });
+}
 
-class Manager::Impl {
- public:
-  Impl(Env& e, rpc::Caller& caller, std::shared_ptr<store::StateBackend> b, ManagerConfig c,
-       Handlers h)
-      : env(e), config(std::move(c)), handlers(std::move(h)), backend(std::move(b)) {
-    disk = std::make_unique<store::DiskState>(
-        env, backend, config.disk,
-        store::DiskState::Handlers{
-            [this](std::uint64_t index, std::uint64_t term) {
-              client->snapshot_available(index, term);
-            },
-            [this](const std::string& reason) { disk_trouble_changed(reason); }});
-    client = std::make_unique<ConsensusClient>(
-        env, caller, store,
-        ConsensusClient::Config{config.consensus_target, config.cluster_id, config.node_id,
-                                config.member_id, config.bootstrap},
-        ConsensusClient::Handlers{
-            [this](bool leading, std::uint64_t term) { leading ? step_up(term) : step_down(); },
-            [this] { answer_start(ok()); },
-            [this](const Error& error) { fail(error); },
-            {}});
-    api = std::make_unique<ControlApi>(
-        env, caller, store, *client,
-        ControlApi::Config{config.node_id,
-                           [this](model::v1::Node& node) { add_manager_status(node); },
-                           [this](const model::v1::Task& task) { return log_target(task); }});
+void Manager::Impl::refuse_removed(const store::Commit& commit) {
+  for (const auto& event : commit.events) {
+    if (peers != nullptr && event.table == store::Table::kNode &&
+        event.action != store::Action::kUpdated) {
+      peers->refuse(event.id, event.action == store::Action::kRemoved);
+    }
   }
-
-  void start(std::function<void(Status)> done);
-  void load(bool second_try);
-  void load_later(const Error& error);
-  void stop(std::function<void(Status)> done);
-  void step_up(std::uint64_t term);
-  void step_down();
-  void fail(Error error);
-  void answer_start(Status status);
-  void when_leading(Duration wait, std::function<void(Status)> then);
-  void bootstrap(model::v1::Cluster cluster, model::v1::Node self,
-                 std::function<void(Status)> done);
-  void disk_trouble_changed(const std::string& reason);
-  [[nodiscard]] std::string trouble() const;
-  void add_manager_status(model::v1::Node& node) const;
-  [[nodiscard]] Result<std::string> log_target(const model::v1::Task& task) const;
-
-  struct Waiter {
-    std::function<void(Status)> then;
-    TimerId timer = 0;
-  };
-
-  Env& env;
-  const ManagerConfig config;
-  Handlers handlers;
-  const std::shared_ptr<store::StateBackend> backend;
-  store::Store store;
-  std::unique_ptr<store::DiskState> disk;
-  std::unique_ptr<ConsensusClient> client;
-  std::unique_ptr<ControlApi> api;
-  std::vector<LoopFactory> factories;
-  std::vector<std::unique_ptr<ControlLoop>>
-      loops;  // only while leading; the dispatcher is the first
-  DispatcherService* dispatcher = nullptr;
-  store::SubscriptionId subscription = 0;
-  std::map<std::uint64_t, Waiter> waiters;
-  std::uint64_t last_waiter = 0;
-  std::function<void(Status)> on_started;
-  std::optional<Error> fatal;  // why this manager stopped by itself
-  TimerId load_timer = 0;
-  std::string disk_trouble;
-  std::string set_aside;  // why the saved state was not used
-  std::uint64_t consensus_incarnation = 0;  // last seen
-  bool ended = false;
-  std::shared_ptr<char> alive = std::make_shared<char>();
-};
+}
 
 void Manager::Impl::start(std::function<void(Status)> done) {
   on_started = std::move(done);
+  removal->leader_changed(0);
   load(/*second_try=*/false);
 }
 
@@ -172,16 +159,20 @@ void Manager::Impl::stop(std::function<void(Status)> done) {
     return done(ok());
   }
   if (auto started = std::exchange(on_started, nullptr)) {
-    env.loop.post([started = std::move(started)] { started(stopped()); });
+    env.loop.post([started = std::move(started)] { started(manager_stopped()); });
   }
   handlers = {};
   step_down();
   env.loop.cancel_timer(std::exchange(load_timer, 0));
   client->stop();
-  api->end_streams(stopped());
+  removal->stop();
+  state_fetch->stop();
+  state_source->drop_all(manager_stopped());
+  store.unsubscribe(removals);
+  api->end_streams(manager_stopped());
   for (auto& [id, waiter] : std::exchange(waiters, {})) {
     env.loop.cancel_timer(waiter.timer);
-    waiter.then(stopped());
+    waiter.then(manager_stopped());
   }
   // Posted: whoever is called may drop the manager.
   disk->close([loop = &env.loop, done = std::move(done)](Status status) {
@@ -194,12 +185,17 @@ void Manager::Impl::step_up(std::uint64_t term) {
   const LoopContext context{env, store.view(), *client};
   Dispatcher::Settings settings;
   settings.leader_epoch = term;
+  settings.managers = manager_addresses();
   if (!config.address.empty()) {
-    settings.managers.push_back(config.node_id + "=" + config.address);
+    settings.self = config.node_id + "=" + config.address;
   }
   auto service = std::make_unique<DispatcherService>(context, std::move(settings));
   dispatcher = service.get();
   loops.push_back(std::move(service));
+  auto roles = std::make_unique<RoleManagerService>(
+      context, caller, RoleManagerService::Config{config.consensus_target, config.cluster_id});
+  role_manager = roles.get();
+  loops.push_back(std::move(roles));
   for (const auto& factory : factories) {
     loops.push_back(factory(context));
   }
@@ -214,10 +210,7 @@ void Manager::Impl::step_up(std::uint64_t term) {
   if (handlers.on_leading) {
     handlers.on_leading(true);
   }
-  for (auto& [id, waiter] : std::exchange(waiters, {})) {
-    env.loop.cancel_timer(waiter.timer);
-    waiter.then(ok());
-  }
+  wake_waiters();
 }
 
 void Manager::Impl::step_down() {
@@ -227,6 +220,7 @@ void Manager::Impl::step_down() {
   SKEP_INFO("this manager no longer leads");
   store.unsubscribe(std::exchange(subscription, 0));
   dispatcher = nullptr;
+  role_manager = nullptr;
   api->end_streams(no_leader());
   for (auto it = loops.rbegin(); it != loops.rend(); ++it) {
     (*it)->stop();
@@ -238,10 +232,24 @@ void Manager::Impl::step_down() {
 }
 
 void Manager::Impl::when_leading(Duration wait, std::function<void(Status)> then) {
+  wait_until(
+      wait, [this] { return dispatcher != nullptr; }, std::move(then));
+}
+
+void Manager::Impl::find_leader(Duration wait, std::function<void(Result<LeaderRoute>)> then) {
+  wait_until(
+      wait, [this] { return leader().has_value(); },
+      [this, then = std::move(then)](Status status) {
+        status ? then(*leader()) : then(std::move(status).error());
+      });
+}
+
+void Manager::Impl::wait_until(Duration wait, std::function<bool()> ready,
+                               std::function<void(Status)> then) {
   if (ended) {
-    return then(fatal ? *fatal : stopped());
+    return then(fatal ? *fatal : manager_stopped());
   }
-  if (dispatcher != nullptr) {
+  if (ready()) {
     return then(ok());
   }
   if (waiters.size() >= kWaitersMax) {
@@ -249,6 +257,7 @@ void Manager::Impl::when_leading(Duration wait, std::function<void(Status)> then
   }
   const std::uint64_t id = ++last_waiter;
   Waiter& waiter = waiters[id];
+  waiter.ready = std::move(ready);
   waiter.then = std::move(then);
   waiter.timer = env.loop.run_after(wait, [this, id, token = std::weak_ptr<char>(alive)] {
     if (token.expired()) {
@@ -262,6 +271,22 @@ void Manager::Impl::when_leading(Duration wait, std::function<void(Status)> then
       node.mapped().then(std::move(error));
     }
   });
+}
+
+void Manager::Impl::wake_waiters() {
+  const std::weak_ptr<char> token = alive;
+  for (auto it = waiters.begin(); it != waiters.end();) {
+    const std::uint64_t id = it->first;
+    if (it->second.ready()) {
+      auto node = waiters.extract(it);
+      env.loop.cancel_timer(node.mapped().timer);
+      node.mapped().then(ok());  // may ask again, or drop the manager
+      if (token.expired()) {
+        return;
+      }
+    }
+    it = waiters.upper_bound(id);
+  }
 }
 
 void Manager::Impl::bootstrap(model::v1::Cluster cluster, model::v1::Node self,
@@ -294,19 +319,6 @@ std::string Manager::Impl::trouble() const {
   return disk_trouble.empty() ? client->trouble() : disk_trouble;
 }
 
-void Manager::Impl::add_manager_status(model::v1::Node& node) const {
-  for (const auto& member : client->members()) {
-    if (member.node_id() != node.id()) {
-      continue;
-    }
-    auto& status = *node.mutable_manager_status();
-    status.set_member_id(member.id());
-    status.set_address(member.address());
-    status.set_leader(member.id() == client->leader_id());
-    status.set_reachability(member.id() == config.member_id ? 2 : 0);
-  }
-}
-
 Result<std::string> Manager::Impl::log_target(const model::v1::Task& task) const {
   if (task.node_id() != config.node_id) {
     return Error{Code::kUnavailable,
@@ -314,86 +326,6 @@ Result<std::string> Manager::Impl::log_target(const model::v1::Task& task) const
                  "NODE_UNREACHABLE"};
   }
   return "runtime/" + std::string(model::runtime_driver(task.spec()));
-}
-
-Manager::Manager(Env& env, rpc::Caller& caller, std::shared_ptr<store::StateBackend> backend,
-                 ManagerConfig config, Handlers handlers)
-    : impl_(std::make_unique<Impl>(env, caller, std::move(backend), std::move(config),
-                                   std::move(handlers))) {}
-
-Manager::~Manager() {
-  impl_->stop([](Status) {});
-}
-
-void Manager::register_methods(rpc::MethodTable& table, std::function<Manager*()> manager) {
-  ConsensusClient::register_methods(table, [manager]() -> ConsensusClient* {
-    Manager* self = manager();
-    return self == nullptr ? nullptr : self->impl_->client.get();
-  });
-  DispatcherService::register_methods(table, [manager]() -> Result<DispatcherService*> {
-    Manager* self = manager();
-    if (self == nullptr) {
-      return no_manager();
-    }
-    if (self->impl_->dispatcher == nullptr) {
-      return no_leader();
-    }
-    return self->impl_->dispatcher;
-  });
-  ControlApi::register_methods(table, [manager](std::function<void(Result<ControlApi*>)> then) {
-    Manager* self = manager();
-    if (self == nullptr) {
-      return then(no_manager());
-    }
-    ControlApi* api = self->impl_->api.get();
-    self->impl_->when_leading(kRequestWait, [api, then = std::move(then)](Status status) {
-      status ? then(api) : then(std::move(status).error());
-    });
-  });
-}
-
-void Manager::add_loop(LoopFactory factory) {
-  impl_->factories.push_back(std::move(factory));
-}
-void Manager::start(std::function<void(Status)> done) {
-  impl_->start(std::move(done));
-}
-void Manager::stop(std::function<void(Status)> done) {
-  impl_->stop(std::move(done));
-}
-void Manager::bootstrap(model::v1::Cluster cluster, model::v1::Node self,
-                        std::function<void(Status)> done) {
-  impl_->bootstrap(std::move(cluster), std::move(self), std::move(done));
-}
-void Manager::when_leading(Duration wait, std::function<void(Status)> then) {
-  impl_->when_leading(wait, std::move(then));
-}
-void Manager::consensus_restarted() {
-  impl_->client->plugin_restarted();
-}
-void Manager::consensus_seen(std::uint64_t incarnation) {
-  const std::uint64_t before = std::exchange(impl_->consensus_incarnation, incarnation);
-  if (before != 0 && before != incarnation) {
-    impl_->client->plugin_restarted();
-  }
-}
-bool Manager::leading() const {
-  return impl_->dispatcher != nullptr;
-}
-const store::Store& Manager::store() const {
-  return impl_->store;
-}
-store::Proposer& Manager::proposer() {
-  return *impl_->client;
-}
-const ConsensusClient& Manager::consensus() const {
-  return *impl_->client;
-}
-const ManagerConfig& Manager::config() const {
-  return impl_->config;
-}
-std::string Manager::trouble() const {
-  return impl_->trouble();
 }
 
 }  // namespace skep::control

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/bus/peers.h"
 #include "core/control/consensus_client.h"
 #include "core/control/control_loop.h"
 #include "core/store/disk_state.h"
@@ -27,6 +28,8 @@ struct ManagerConfig {
   std::string consensus_target = "consensus/raft";
   /// First members of the log; only given when the cluster is made (swarm init), else empty.
   std::vector<consensus::v1::Member> bootstrap = {};
+  /// Of a manager that joined: the members as the join answered them, until its log tells.
+  std::vector<consensus::v1::Member> join_members = {};
   store::DiskState::Options disk = {};
 };
 
@@ -39,18 +42,24 @@ class Manager {
     std::function<void(const Error&)> on_fatal = {};
     /// true: this manager leads now.
     std::function<void(bool leading)> on_leading = {};
+    /// This node was demoted: its member left the log for good. Already stopped when this is
+    /// called, from the loop; its log and state are to be removed (a new member id comes with the
+    /// next join).
+    std::function<void()> on_removed = {};
   };
 
   /// `caller` reaches the consensus driver and the drivers of this node. `backend` is shared with
-  /// work in flight on worker threads.
+  /// work in flight on worker threads. `peers` reaches other managers and outlives this object;
+  /// nullptr: there are none.
   Manager(Env& env, rpc::Caller& caller, std::shared_ptr<store::StateBackend> backend,
-          ManagerConfig config, Handlers handlers);
+          ManagerConfig config, Handlers handlers, bus::Peers* peers = nullptr);
   ~Manager();
   Manager(const Manager&) = delete;
   Manager& operator=(const Manager&) = delete;
 
-  /// Answers consensus/1 events, dispatch/1 and control/1 in `table`, once per process: `manager`
-  /// is asked for every request and may answer nullptr while this node is no manager.
+  /// Answers consensus/1 events, dispatch/1, control/1 and what other managers ask (consensus/1
+  /// deliver, manager/1) in `table`, once per process: `manager` is asked for every request and may
+  /// answer nullptr while this node is no manager.
   static void register_methods(rpc::MethodTable& table, std::function<Manager*()> manager);
 
   /// A loop to run while leading, in order of adding. Before start().
@@ -76,6 +85,8 @@ class Manager {
   /// The consensus driver answers now and this is its incarnation: another one than the last is a
   /// restart. Call it once after start() and whenever drivers changed.
   void consensus_seen(std::uint64_t incarnation);
+  /// The last connection to or from that node broke (bus::Peers tells).
+  void peer_gone(const std::string& node_id);
 
   [[nodiscard]] bool leading() const;
   [[nodiscard]] const store::Store& store() const;
@@ -87,6 +98,7 @@ class Manager {
 
  private:
   class Impl;
+  class Methods;
   std::unique_ptr<Impl> impl_;
 };
 

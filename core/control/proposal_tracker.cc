@@ -36,6 +36,13 @@ Error dropped_error() {
                "PROPOSAL_DROPPED"};
 }
 
+Error unknown_error() {
+  return Error{
+      Code::kTimeout,
+      "the write was not committed in time; it may still be: read again before repeating it",
+      "PROPOSAL_UNKNOWN"};
+}
+
 }  // namespace
 
 Status ProposalTracker::add(const std::string& id, std::size_t bytes, TimePoint deadline,
@@ -113,10 +120,16 @@ std::vector<ProposalTracker::Answer> ProposalTracker::expire(TimePoint now) {
   std::vector<Answer> answers;
   while (!by_deadline_.empty() && by_deadline_.begin()->first <= now) {
     const auto it = open_.find(by_deadline_.begin()->second);
-    answers.push_back(close(it, Error{Code::kTimeout,
-                                      "the write was not committed in time; it may still be: read "
-                                      "again before repeating it",
-                                      "PROPOSAL_UNKNOWN"}));
+    answers.push_back(close(it, unknown_error()));
+  }
+  return answers;
+}
+
+std::vector<ProposalTracker::Answer> ProposalTracker::skipped_to(std::uint64_t index) {
+  std::vector<Answer> answers;
+  while (!by_index_.empty() && by_index_.begin()->first <= index) {
+    const auto it = open_.find(by_index_.begin()->second);
+    answers.push_back(close(it, unknown_error()));
   }
   return answers;
 }

@@ -40,6 +40,8 @@ class ProposalTracker {
   /// The entry at `index` was applied: ends the proposal it held, and those that had been accepted
   /// at this index but lost their place to another leader's entry.
   std::vector<Answer> applied(std::uint64_t index, const store::ApplyResult& result);
+  /// The state up to `index` came from elsewhere: what became of proposals in it is not known.
+  std::vector<Answer> skipped_to(std::uint64_t index);
   /// Proposals nobody heard of until their deadline: kTimeout, unknown.
   std::vector<Answer> expire(TimePoint now);
   /// Everything ends with `error`.

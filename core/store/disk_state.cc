@@ -1,6 +1,8 @@
 #include "core/store/disk_state.h"
 
+#include <deque>
 #include <utility>
+#include <vector>
 
 #include "skep/log.h"
 
@@ -32,7 +34,21 @@ struct DiskState::State : std::enable_shared_from_this<State> {
   std::uint64_t written_index = 0;
   v1::AppliedMark synced;
   std::function<void(Status)> on_closed;
+  // Other work on the backend, in turn with the batches.
+  struct Job {
+    std::function<Status()> work;      // on a worker
+    std::function<void(Status)> done;  // on the loop
+  };
+  std::deque<Job> jobs;
+  struct Wanted {
+    std::uint64_t min_index;
+    std::function<void(Result<Cursor>)> done;
+  };
+  std::vector<Wanted> wanted;  // snapshots of a state that is not written yet
 
+  void run(std::function<Status()> work, std::function<void(Status)> done);
+  bool run_job();
+  void take_snapshots();
   void follow(const AppliedRows& applied);
   void pump();
   void finish_job(const std::shared_ptr<StateBatch>& batch, bool synced_too, const Status& status);
@@ -74,8 +90,57 @@ void DiskState::State::arm_sync_timer() {
   });
 }
 
+void DiskState::State::run(std::function<Status()> work, std::function<void(Status)> done) {
+  if (ended || on_closed != nullptr) {
+    return env.loop.post([done = std::move(done)] {
+      done(Error{Code::kCancelled, "the manager state is closed", "MANAGER_STOPPED"});
+    });
+  }
+  jobs.push_back({std::move(work), std::move(done)});
+  pump();
+}
+
+bool DiskState::State::run_job() {
+  if (jobs.empty()) {
+    return false;
+  }
+  auto job = std::make_shared<Job>(std::move(jobs.front()));
+  jobs.pop_front();
+  busy = true;
+  auto status = std::make_shared<Status>(ok());
+  const auto finish = [self = shared_from_this(), job, status] {
+    self->busy = false;
+    job->done(std::move(*status));
+    self->pump();
+  };
+  const auto started = env.workers.run([job, status] { *status = job->work(); }, finish);
+  if (!started) {
+    *status = started;
+    env.loop.post(finish);
+  }
+  return true;
+}
+
+void DiskState::State::take_snapshots() {
+  for (auto& want : std::exchange(wanted, {})) {
+    if (want.min_index > written_index) {
+      wanted.push_back(std::move(want));
+      continue;
+    }
+    auto cursor = std::make_shared<Result<std::unique_ptr<StateCursor>>>(nullptr);
+    run(
+        [to = backend, cursor] {
+          *cursor = to->snapshot();
+          return *cursor ? ok() : Status(cursor->error());
+        },
+        [cursor, done = std::move(want.done)](Status status) {
+          status ? done(Cursor(std::move(**cursor))) : done(std::move(status).error());
+        });
+  }
+}
+
 void DiskState::State::pump() {
-  if (busy || ended || retry_timer != 0) {
+  if (busy || ended || run_job() || retry_timer != 0) {
     return;
   }
   const bool wants_sync = sync_due || on_closed != nullptr;
@@ -130,6 +195,7 @@ void DiskState::State::finish_job(const std::shared_ptr<StateBatch>& batch, bool
     handlers.on_trouble("");
   }
   written_index = batch->mark.index();
+  take_snapshots();
   if (synced_too) {
     synced = batch->mark;
     if (sync_timer != 0 && !has_pending) {
@@ -167,6 +233,13 @@ void DiskState::State::fail(const std::shared_ptr<StateBatch>& batch, const Erro
 
 void DiskState::State::end() {
   ended = true;
+  const Error closed{Code::kCancelled, "the manager state is closed", "MANAGER_STOPPED"};
+  for (auto& job : std::exchange(jobs, {})) {
+    env.loop.post([done = std::move(job.done), closed] { done(closed); });
+  }
+  for (auto& want : std::exchange(wanted, {})) {
+    env.loop.post([done = std::move(want.done), closed] { done(closed); });
+  }
   if (store != nullptr) {
     std::exchange(store, nullptr)->set_on_rows(nullptr);
   }
@@ -240,6 +313,65 @@ void DiskState::close(std::function<void(Status)> done) {
   state->on_closed = std::move(done);
   state->env.loop.cancel_timer(std::exchange(state->retry_timer, 0));
   state->pump();
+}
+
+void DiskState::snapshot(std::uint64_t min_index, std::function<void(Result<Cursor>)> done) {
+  state_->wanted.push_back({min_index, std::move(done)});
+  state_->take_snapshots();
+}
+
+void DiskState::read(const Cursor& cursor, std::size_t bytes,
+                     std::function<void(Result<std::vector<StoredRow>>)> done) {
+  auto rows = std::make_shared<Result<std::vector<StoredRow>>>(std::vector<StoredRow>{});
+  state_->run(
+      [cursor, bytes, rows] {
+        *rows = cursor->read(bytes);
+        return *rows ? ok() : Status(rows->error());
+      },
+      [rows, done = std::move(done)](Status status) {
+        status ? done(std::move(*rows)) : done(std::move(status).error());
+      });
+}
+
+void DiskState::begin_install(std::function<void(Status)> done) {
+  state_->run([to = state_->backend] { return to->begin_install(); }, std::move(done));
+}
+
+void DiskState::install(std::vector<StoredRow> rows, std::function<void(Status)> done) {
+  state_->run([to = state_->backend, rows = std::make_shared<std::vector<StoredRow>>(
+                                         std::move(rows))] { return to->install(*rows); },
+              std::move(done));
+}
+
+void DiskState::finish_install(v1::AppliedMark mark, std::function<void(Status)> done) {
+  auto loaded = std::make_shared<Result<LoadedState>>(LoadedState{});
+  state_->run(
+      [to = state_->backend, mark, loaded] {
+        *loaded = to->finish_install(mark);
+        return *loaded ? ok() : Status(loaded->error());
+      },
+      [self = state_, mark, loaded, done = std::move(done)](Status status) {
+        if (!status || self->ended || self->store == nullptr) {
+          return done(status ? Error{Code::kCancelled, "the manager stopped", "MANAGER_STOPPED"}
+                             : std::move(status).error());
+        }
+        self->store->load(mark.index(), mark.term(), (*loaded)->rows);
+        self->pending = StateBatch();
+        self->pending.mark = mark;
+        self->has_pending = self->sync_due = false;
+        self->written_index = mark.index();
+        self->synced = mark;
+        if (self->store->state_hash() != hash_of(mark)) {
+          self->store->load(0, 0, {});
+          self->synced = self->pending.mark = v1::AppliedMark();
+          self->written_index = 0;
+          return done(Error{Code::kDataLoss,
+                            self->backend->description() + ": the state that was fetched is not "
+                                                           "the one that was sent",
+                            "STATE_DAMAGED"});
+        }
+        done(ok());
+      });
 }
 
 std::uint64_t DiskState::synced_index() const {

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "core/store/state_backend.h"
 #include "core/store/store.h"
@@ -40,6 +41,21 @@ class DiskState {
   void set_aside(std::function<void(Status)> done);
   /// Writes and syncs what is left, then ends. Nothing follows the store afterwards.
   void close(std::function<void(Status)> done);
+
+  using Cursor = std::shared_ptr<StateCursor>;
+  /// Answers a cursor over a state on disk that holds at least entry `min_index`, as soon as there
+  /// is one. kCancelled: closed before.
+  void snapshot(std::uint64_t min_index, std::function<void(Result<Cursor>)> done);
+  /// Reads on a worker; see StateCursor.
+  void read(const Cursor& cursor, std::size_t bytes,
+            std::function<void(Result<std::vector<StoredRow>>)> done);
+
+  /// A state from another manager: begin_install(), install() any number of times, each after the
+  /// answer of the one before. finish_install() puts it in place of the present one on disk and in
+  /// the store; nothing may be applied until it answered. kDataLoss: it is not what `mark` says.
+  void begin_install(std::function<void(Status)> done);
+  void install(std::vector<StoredRow> rows, std::function<void(Status)> done);
+  void finish_install(v1::AppliedMark mark, std::function<void(Status)> done);
 
   [[nodiscard]] std::uint64_t synced_index() const;
   [[nodiscard]] std::uint64_t synced_term() const;

@@ -23,17 +23,66 @@ Status MemoryBackend::maybe_fail() {
   return ok();
 }
 
-Result<LoadedState> MemoryBackend::open() {
+MemoryBackend::Content MemoryBackend::present() const {
   Content content = durable_;
   for (const auto& batch : unsynced_) {
     put(content, batch);
   }
+  return content;
+}
+
+Result<LoadedState> MemoryBackend::open() {
+  const Content content = present();
   LoadedState loaded;
   loaded.mark = content.mark;
-  for (auto& [key, object] : content.rows) {
+  for (const auto& [key, object] : content.rows) {
     loaded.rows.push_back({key.first, key.second, object});
   }
   return loaded;
+}
+
+/// Holds a copy of its moment.
+class MemoryBackend::Cursor final : public StateCursor {
+ public:
+  explicit Cursor(Content content) : content_(std::move(content)), next_(content_.rows.begin()) {}
+  [[nodiscard]] const v1::AppliedMark& mark() const override { return content_.mark; }
+  Result<std::vector<StoredRow>> read(std::size_t bytes) override {
+    std::vector<StoredRow> rows;
+    for (std::size_t sum = 0; next_ != content_.rows.end() && sum < bytes; ++next_) {
+      sum += next_->second.object().size();
+      rows.push_back({next_->first.first, next_->first.second, next_->second});
+    }
+    return rows;
+  }
+
+ private:
+  const Content content_;
+  decltype(content_.rows)::const_iterator next_;
+};
+
+Result<std::unique_ptr<StateCursor>> MemoryBackend::snapshot() {
+  return std::unique_ptr<StateCursor>(std::make_unique<Cursor>(present()));
+}
+
+Status MemoryBackend::begin_install() {
+  incoming_ = Content();
+  return ok();
+}
+
+Status MemoryBackend::install(const std::vector<StoredRow>& rows) {
+  SKEP_TRY(maybe_fail());
+  for (const auto& row : rows) {
+    incoming_.rows.insert_or_assign({row.table, row.id}, row.object);
+  }
+  return ok();
+}
+
+Result<LoadedState> MemoryBackend::finish_install(const v1::AppliedMark& mark) {
+  SKEP_TRY(maybe_fail());
+  durable_ = std::exchange(incoming_, Content());
+  durable_.mark = mark;
+  unsynced_.clear();
+  return open();
 }
 
 Status MemoryBackend::write(const StateBatch& batch) {
@@ -60,6 +109,7 @@ Status MemoryBackend::set_aside() {
 void MemoryBackend::crash(Random& random) {
   const auto kept = static_cast<std::ptrdiff_t>(random.below(unsynced_.size() + 1));
   unsynced_.erase(unsynced_.begin() + kept, unsynced_.end());
+  incoming_ = Content();
   failures_ = 0;
 }
 

@@ -15,6 +15,10 @@ class MemoryBackend final : public StateBackend {
   Status write(const StateBatch& batch) override;
   Status sync() override;
   Status set_aside() override;
+  Result<std::unique_ptr<StateCursor>> snapshot() override;
+  Status begin_install() override;
+  Status install(const std::vector<StoredRow>& rows) override;
+  Result<LoadedState> finish_install(const v1::AppliedMark& mark) override;
   [[nodiscard]] std::string description() const override { return "memory state"; }
 
   /// Power failure: keeps what was synced and a random number of the batches written after it.
@@ -33,7 +37,11 @@ class MemoryBackend final : public StateBackend {
   static void put(Content& content, const StateBatch& batch);
   Status maybe_fail();
 
+  class Cursor;
+  [[nodiscard]] Content present() const;
+
   Content durable_;
+  Content incoming_;
   std::vector<StateBatch> unsynced_;
   std::size_t failures_ = 0;
   Error failure_{Code::kResourceExhausted, "no space left", "DISK_FULL"};

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -28,6 +29,17 @@ struct LoadedState {
   std::vector<StoredRow> rows;
 };
 
+/// Reads a whole state as it was at one moment, while writes go on. Calls block; one at a time, on
+/// any worker thread. May outlive the backend.
+class StateCursor {
+ public:
+  virtual ~StateCursor() = default;
+  [[nodiscard]] virtual const v1::AppliedMark& mark() const = 0;
+  /// The next rows, of at least `bytes` together unless it is the end; none: that was all.
+  /// kUnavailable: the backend was opened again meanwhile.
+  virtual Result<std::vector<StoredRow>> read(std::size_t bytes) = 0;
+};
+
 class StateBackend {
  public:
   virtual ~StateBackend() = default;
@@ -38,6 +50,14 @@ class StateBackend {
   virtual Status write(const StateBatch& batch) = 0;
   /// Everything written so far reaches stable storage.
   virtual Status sync() = 0;
+  /// kUnavailable: not open.
+  virtual Result<std::unique_ptr<StateCursor>> snapshot() = 0;
+  /// A state that came from another manager, gathered beside the present one: begins anew.
+  virtual Status begin_install() = 0;
+  virtual Status install(const std::vector<StoredRow>& rows) = 0;
+  /// What was gathered takes the place of the present state, whole and on stable storage, or not at
+  /// all (also over a power failure). Answers it as open() would.
+  virtual Result<LoadedState> finish_install(const v1::AppliedMark& mark) = 0;
   /// Puts a damaged state out of the way (it is kept for people) so that open() starts empty.
   virtual Status set_aside() = 0;
   [[nodiscard]] virtual std::string description() const = 0;

@@ -51,10 +51,6 @@ StateHash digest_of(std::uint32_t table, const std::string& id, const v1::Stored
 }
 
 // Sums do not depend on the order of rows and can be taken back.
-void add_digest(StateHash& hash, const StateHash& digest) {
-  hash[0] += digest[0];
-  hash[1] += digest[1];
-}
 void take_digest(StateHash& hash, const StateHash& digest) {
   hash[0] -= digest[0];
   hash[1] -= digest[1];
@@ -69,6 +65,15 @@ std::string describe(const v1::Change& change) {
 }
 
 }  // namespace
+
+StateHash digest_of(const StoredRow& row) {
+  return digest_of(row.table, row.id, row.object);
+}
+
+void add_digest(StateHash& sum, const StateHash& digest) {
+  sum[0] += digest[0];
+  sum[1] += digest[1];
+}
 
 std::string Store::find_fault(const v1::ChangeSet& set, Outcome& outcome) const {
   outcome = Outcome::kMalformed;

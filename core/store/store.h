@@ -44,6 +44,9 @@ struct StoredRow {
 };
 
 using StateHash = std::array<std::uint64_t, 2>;
+/// The part of a state's hash that one row makes; the hash is the sum over all rows.
+StateHash digest_of(const StoredRow& row);
+void add_digest(StateHash& sum, const StateHash& digest);
 using SubscriptionId = std::uint64_t;
 using OnCommit = std::function<void(const Commit&)>;
 /// One row that a log entry changed; no `object` means removed. For disk_state.

@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/control/api/commit.h"
 #include "core/control/api/filters.h"
 #include "core/control/api/lookup.h"
-#include "core/control/api/redact.h"
+#include "core/control/managers/role_manager.h"
 #include "core/model/names.h"
 
 namespace skep::control {
@@ -24,13 +25,6 @@ Error too_many_streams() {
   return Error{Code::kResourceExhausted,
                std::to_string(kStreamsMax) + " streams of this kind are open; close some",
                "TOO_MANY_STREAMS"};
-}
-
-template <class T>
-T shown(const T& object) {
-  T copy = object;
-  redact(copy);
-  return copy;
 }
 
 }  // namespace
@@ -55,40 +49,6 @@ void ControlApi::end_streams(const Error& error) {
   for (auto& [key, stream] : std::exchange(logs_, {})) {
     stream->finish(error);
   }
-}
-
-template <class T, class Response>
-void ControlApi::commit(Edit<T> edit, Reply<Response> reply, void (*fill)(Response&, T),
-                        std::function<void()> after) {
-  auto answer = [warnings = std::move(edit.warnings), fill](const T& object) {
-    Response response;
-    fill(response, shown(object));
-    if constexpr (requires { response.add_warnings(std::string()); }) {
-      for (const auto& warning : warnings) {
-        response.add_warnings(warning);
-      }
-    }
-    return response;
-  };
-  if (edit.transaction.empty()) {
-    return reply(answer(edit.object));
-  }
-  auto done = [this, alive = std::weak_ptr<char>(alive_), object = std::move(edit.object), reply,
-               answer, after = std::move(after)](Result<std::uint64_t> result) {
-    if (alive.expired()) {
-      return reply(Error{Code::kTimeout, "the manager stopped; read again before repeating",
-                         "PROPOSAL_UNKNOWN"});
-    }
-    if (after) {
-      after();
-    }
-    if (!result) {
-      return reply(std::move(result).error());
-    }
-    const auto present = store_.view().template get<T>(object.id());
-    reply(answer(present != nullptr ? *present : object));
-  };
-  proposer_.propose(std::move(edit.transaction), std::move(done));
 }
 
 void ControlApi::create_service(const v1::CreateServiceRequest& request,
@@ -162,26 +122,16 @@ void ControlApi::try_remove(const v1::RemoveServiceRequest& request,
   proposer_.propose(std::move(edit->transaction), std::move(done));
 }
 
-void ControlApi::update_node(const v1::UpdateNodeRequest& request, const rpc::CallContext& context,
-                             Reply<v1::UpdateNodeResponse> reply) {
-  auto edit = control::update_node(store_.view(), request, context.operation_id, config_.node_id);
-  if (!edit) {
-    return reply(std::move(edit).error());
-  }
-  commit<Node, v1::UpdateNodeResponse>(*std::move(edit), std::move(reply),
-                                       [](v1::UpdateNodeResponse& response, Node node) {
-                                         *response.mutable_node() = std::move(node);
-                                       });
-}
-
-Result<v1::GetServiceResponse> ControlApi::get_service(const v1::GetServiceRequest& request) {
+Result<v1::GetServiceResponse> ControlApi::get_service(const v1::GetServiceRequest& request,
+                                                       const rpc::CallContext& /*context*/) {
   SKEP_TRY_ASSIGN(const auto service, find_service(store_.view(), request.ref()));
   v1::GetServiceResponse response;
   *response.mutable_service() = shown(*service);
   return response;
 }
 
-Result<v1::ListServicesResponse> ControlApi::list_services(const v1::ListServicesRequest& request) {
+Result<v1::ListServicesResponse> ControlApi::list_services(const v1::ListServicesRequest& request,
+                                                           const rpc::CallContext& /*context*/) {
   SKEP_TRY_ASSIGN(const auto filters, Filters::for_services(request.filters()));
   const store::View& view = store_.view();
   std::vector<store::Ptr<Service>> found;
@@ -201,9 +151,10 @@ Result<v1::ListServicesResponse> ControlApi::list_services(const v1::ListService
   return response;
 }
 
-Result<v1::ListTasksResponse> ControlApi::list_tasks(const v1::ListTasksRequest& request) {
+Result<v1::ListTasksResponse> ControlApi::list_tasks(const v1::ListTasksRequest& request,
+                                                     const rpc::CallContext& context) {
   const store::View& view = store_.view();
-  SKEP_TRY_ASSIGN(const auto filters, Filters::for_tasks(request.filters(), view, config_.node_id));
+  SKEP_TRY_ASSIGN(const auto filters, Filters::for_tasks(request.filters(), view, self(context)));
   v1::ListTasksResponse response;
   const auto add = [&](const store::ObjectMap<Task>& tasks) {
     for (const auto& [id, task] : tasks) {
@@ -223,14 +174,16 @@ Result<v1::ListTasksResponse> ControlApi::list_tasks(const v1::ListTasksRequest&
   return response;
 }
 
-Result<v1::GetTaskResponse> ControlApi::get_task(const v1::GetTaskRequest& request) {
+Result<v1::GetTaskResponse> ControlApi::get_task(const v1::GetTaskRequest& request,
+                                                 const rpc::CallContext& /*context*/) {
   SKEP_TRY_ASSIGN(const auto task, find_task(store_.view(), request.ref()));
   v1::GetTaskResponse response;
   *response.mutable_task() = shown(*task);
   return response;
 }
 
-Result<v1::ListNodesResponse> ControlApi::list_nodes(const v1::ListNodesRequest& request) {
+Result<v1::ListNodesResponse> ControlApi::list_nodes(const v1::ListNodesRequest& request,
+                                                     const rpc::CallContext& context) {
   SKEP_TRY_ASSIGN(const auto filters, Filters::for_nodes(request.filters()));
   v1::ListNodesResponse response;
   for (const auto& [id, node] : store_.view().all<Node>()) {
@@ -240,19 +193,21 @@ Result<v1::ListNodesResponse> ControlApi::list_nodes(const v1::ListNodesRequest&
       config_.add_manager_status(added);
     }
   }
-  response.set_self(config_.node_id);
+  response.set_self(self(context));
   return response;
 }
 
-Result<v1::GetNodeResponse> ControlApi::get_node(const v1::GetNodeRequest& request) {
-  SKEP_TRY_ASSIGN(const auto node, find_node(store_.view(), request.ref(), config_.node_id));
+Result<v1::GetNodeResponse> ControlApi::get_node(const v1::GetNodeRequest& request,
+                                                 const rpc::CallContext& context) {
+  SKEP_TRY_ASSIGN(const auto node, find_node(store_.view(), request.ref(), self(context)));
   v1::GetNodeResponse response;
   *response.mutable_node() = *node;
   config_.add_manager_status(*response.mutable_node());
   return response;
 }
 
-Result<v1::GetClusterResponse> ControlApi::get_cluster(const v1::GetClusterRequest& /*request*/) {
+Result<v1::GetClusterResponse> ControlApi::get_cluster(const v1::GetClusterRequest& /*request*/,
+                                                       const rpc::CallContext& /*context*/) {
   const auto cluster = store_.view().cluster();
   if (cluster == nullptr) {
     return Error{Code::kUnavailable, "the swarm is being initialised", "NO_CLUSTER"};
@@ -266,6 +221,9 @@ Result<v1::GetClusterResponse> ControlApi::get_cluster(const v1::GetClusterReque
   }
   response.set_managers(managers);
   response.set_nodes(store_.view().all<Node>().size());
+  for (auto& warning : manager_count_warnings(managers)) {
+    response.add_warnings(std::move(warning));
+  }
   return response;
 }
 

@@ -29,6 +29,10 @@ class ControlApi {
     /// Fills manager_status of a node from what consensus knows.
     std::function<void(model::v1::Node&)> add_manager_status;
     LogTarget log_target;
+    /// Whether the swarm can do without that manager, as consensus knows it now.
+    std::function<void(const std::string& node_id, std::function<void(Status)>)> check_demotion;
+    /// Whether the node is a member of the log.
+    std::function<bool(const std::string& node_id)> is_member;
   };
   /// Calls back with the API as soon as this manager leads, or with why not.
   using Access = std::function<void(std::function<void(Result<ControlApi*>)>)>;
@@ -39,7 +43,8 @@ class ControlApi {
   ControlApi(const ControlApi&) = delete;
   ControlApi& operator=(const ControlApi&) = delete;
 
-  static void register_methods(rpc::MethodTable& table, Access access);
+  static void register_reads(rpc::MethodTable& table, const Access& access);
+  static void register_writes(rpc::MethodTable& table, const Access& access);
 
   /// Ends every stream with `error`: leadership is lost or the manager stops.
   void end_streams(const Error& error);
@@ -61,21 +66,31 @@ class ControlApi {
                   int tries_left, Reply<control::v1::RemoveServiceResponse> reply);
   void update_node(const control::v1::UpdateNodeRequest& request, const rpc::CallContext& context,
                    Reply<control::v1::UpdateNodeResponse> reply);
-  Result<control::v1::GetServiceResponse> get_service(
-      const control::v1::GetServiceRequest& request);
+  void commit_node(const control::v1::UpdateNodeRequest& request, const rpc::CallContext& context,
+                   Reply<control::v1::UpdateNodeResponse> reply);
+  void remove_node(const control::v1::RemoveNodeRequest& request, const rpc::CallContext& context,
+                   Reply<control::v1::RemoveNodeResponse> reply);
+  Result<control::v1::GetServiceResponse> get_service(const control::v1::GetServiceRequest& request,
+                                                      const rpc::CallContext& context);
   Result<control::v1::ListServicesResponse> list_services(
-      const control::v1::ListServicesRequest& request);
-  Result<control::v1::ListTasksResponse> list_tasks(const control::v1::ListTasksRequest& request);
-  Result<control::v1::GetTaskResponse> get_task(const control::v1::GetTaskRequest& request);
-  Result<control::v1::ListNodesResponse> list_nodes(const control::v1::ListNodesRequest& request);
-  Result<control::v1::GetNodeResponse> get_node(const control::v1::GetNodeRequest& request);
-  Result<control::v1::GetClusterResponse> get_cluster(
-      const control::v1::GetClusterRequest& request);
+      const control::v1::ListServicesRequest& request, const rpc::CallContext& context);
+  Result<control::v1::ListTasksResponse> list_tasks(const control::v1::ListTasksRequest& request,
+                                                    const rpc::CallContext& context);
+  Result<control::v1::GetTaskResponse> get_task(const control::v1::GetTaskRequest& request,
+                                                const rpc::CallContext& context);
+  Result<control::v1::ListNodesResponse> list_nodes(const control::v1::ListNodesRequest& request,
+                                                    const rpc::CallContext& context);
+  Result<control::v1::GetNodeResponse> get_node(const control::v1::GetNodeRequest& request,
+                                                const rpc::CallContext& context);
+  Result<control::v1::GetClusterResponse> get_cluster(const control::v1::GetClusterRequest& request,
+                                                      const rpc::CallContext& context);
   void watch(const control::v1::WatchRequest& request, WatchStream::Stream stream);
   void service_logs(const control::v1::ServiceLogsRequest& request, LogStream::Stream stream);
 
-  static void register_reads(rpc::MethodTable& table, const Access& access);
-  static void register_writes(rpc::MethodTable& table, const Access& access);
+  /// "self" of who asks: the manager that passed the request on, or this one.
+  [[nodiscard]] const std::string& self(const rpc::CallContext& context) const {
+    return context.principal.kind() == "node" ? context.principal.id() : config_.node_id;
+  }
   /// Proposes an edit and answers with the object as it was committed.
   template <class T, class Response>
   void commit(Edit<T> edit, Reply<Response> reply, void (*fill)(Response&, T),

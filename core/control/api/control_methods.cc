@@ -28,8 +28,8 @@ void on_read(rpc::MethodTable& table, const ControlApi::Access& access, Handler 
     if (auto status = check_caller(context); !status) {
       return reply(std::move(status).error());
     }
-    access([handler, request, reply](Result<ControlApi*> api) {
-      api ? reply(((*api)->*handler)(request)) : reply(std::move(api).error());
+    access([handler, request, context, reply](Result<ControlApi*> api) {
+      api ? reply(((*api)->*handler)(request, context)) : reply(std::move(api).error());
     });
   });
 }
@@ -79,11 +79,7 @@ void ControlApi::register_writes(rpc::MethodTable& table, const Access& access) 
   on_write<methods::UpdateService>(table, access, &ControlApi::update_service);
   on_write<methods::RemoveService>(table, access, &ControlApi::remove_service);
   on_write<methods::UpdateNode>(table, access, &ControlApi::update_node);
-}
-
-void ControlApi::register_methods(rpc::MethodTable& table, Access access) {
-  register_reads(table, access);
-  register_writes(table, access);
+  on_write<methods::RemoveNode>(table, access, &ControlApi::remove_node);
 }
 
 }  // namespace skep::control

@@ -227,4 +227,28 @@ Result<Edit<Node>> update_node(const store::View& view,
   return edit;
 }
 
+Result<Edit<Node>> remove_node(const store::View& view,
+                               const control::v1::RemoveNodeRequest& request, std::string_view self,
+                               const std::function<bool(const std::string&)>& is_member) {
+  SKEP_TRY_ASSIGN(const auto known, find_node(view, request.ref(), self));
+  if (known->spec().role() == model::v1::NODE_ROLE_MANAGER || is_member(known->id())) {
+    return Error{
+        Code::kFailedPrecondition,
+        "node '" + known->id() +
+            "' is a cluster manager and is a member of the raft cluster. It must be demoted "
+            "to worker before removal",
+        "NODE_IS_MANAGER"};
+  }
+  if (!request.force() && known->status().state() != model::v1::NODE_STATE_DOWN) {
+    return Error{Code::kFailedPrecondition,
+                 "node '" + known->id() +
+                     "' is not down and can't be removed; let it leave the swarm, or use --force",
+                 "NODE_NOT_DOWN"};
+  }
+  Edit<Node> edit;
+  edit.object = *known;
+  edit.transaction.remove(*known);
+  return edit;
+}
+
 }  // namespace skep::control

@@ -147,7 +147,20 @@ void Dispatcher::send_session(const std::string& session_id, Session& session, E
     message.add_managers(manager);
   }
   message.set_leader_epoch(settings_.leader_epoch);
+  message.set_leader(settings_.self);
   append(effects, effect::SendSession{session_id, std::move(message)});
+}
+
+Effects Dispatcher::set_managers(std::vector<std::string> managers) {
+  Effects effects;
+  if (managers == settings_.managers) {
+    return effects;
+  }
+  settings_.managers = std::move(managers);
+  for (auto& [id, session] : sessions_) {
+    send_session(id, session, effects);
+  }
+  return effects;
 }
 
 Effects Dispatcher::session_closed(const std::string& session_id, TimePoint now) {
@@ -245,7 +258,7 @@ Effects Dispatcher::on_time(TimePoint now) {
   while (!orphan_at_.empty() && orphan_at_.begin()->first <= now) {
     const std::string node_id = orphan_at_.begin()->second;
     orphan_at_.erase(orphan_at_.begin());
-    orphan_tasks(node_id);
+    orphan_tasks(node_id, "its node has been down for more than 24 hours");
   }
   while (!sends_.empty() && sends_.begin()->first <= now) {
     const std::string session_id = sends_.begin()->second;
@@ -269,12 +282,12 @@ void Dispatcher::node_missed(const std::string& node_id, TimePoint now) {
   orphan_at_.emplace(now + model::kOrphanAfter, node_id);
 }
 
-void Dispatcher::orphan_tasks(const std::string& node_id) {
+void Dispatcher::orphan_tasks(const std::string& node_id, const std::string& why) {
   for (const auto& [id, task] : view_.tasks_of_node(node_id)) {
     if (!model::is_terminal(task->status().state())) {
       model::v1::TaskStatus status = task->status();
       status.set_state(model::v1::TASK_STATE_ORPHANED);
-      status.set_message("its node has been down for more than 24 hours");
+      status.set_message(why);
       writes_.put_status(id, status);
     }
   }

@@ -54,6 +54,7 @@ class Dispatcher {
   struct Settings {
     std::uint64_t leader_epoch = 1;          ///< the term
     std::vector<std::string> managers = {};  ///< "ID=HOST:PORT"
+    std::string self = {};                   ///< of this one, which leads; may be empty
   };
 
   /// `view` and `random` outlive this object.
@@ -67,6 +68,8 @@ class Dispatcher {
   Effects on_time(TimePoint now);
   /// Far in the future when nothing is due.
   [[nodiscard]] TimePoint next_wakeup() const;
+  /// The managers changed: every session is told.
+  Effects set_managers(std::vector<std::string> managers);
 
   /// Registers the node anew; a session it had before ends. Answers the session id; the first
   /// session message is among the effects. kNotFound NODE_UNKNOWN: the node is not of this swarm.
@@ -115,7 +118,7 @@ class Dispatcher {
   void node_changed(const std::string& node_id, const std::vector<const std::string*>& tasks,
                     TimePoint now, Effects& effects);
   void node_missed(const std::string& node_id, TimePoint now);
-  void orphan_tasks(const std::string& node_id);
+  void orphan_tasks(const std::string& node_id, const std::string& why);
   void send_session(const std::string& session_id, Session& session, Effects& effects);
   void send_assignments(const std::string& session_id, Session& session, TimePoint now,
                         Effects& effects);
@@ -123,7 +126,7 @@ class Dispatcher {
 
   const store::View& view_;
   Random& random_;
-  const Settings settings_;
+  Settings settings_;
   std::map<std::string, Session> sessions_;  // by session id
   std::map<std::string, std::string> session_of_node_;
   Timers deadlines_;  // node ids

@@ -96,6 +96,8 @@ void Dispatcher::node_changed(const std::string& node_id,
                   Error{Code::kNotFound, "the node was removed from the swarm", "NODE_REMOVED"},
                   effects);
     }
+    orphan_tasks(node_id, "its node was removed from the swarm");
+    flush(now, effects);
     return;
   }
   if (it == session_of_node_.end()) {

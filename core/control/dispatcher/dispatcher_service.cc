@@ -20,7 +20,7 @@ Status check_principal(const bus::v1::Principal& principal, const std::string& n
 
 Error not_leading() {
   return Error{Code::kUnavailable, "this manager no longer leads; look for the leader",
-               "NO_LEADER"};
+               "NOT_LEADER"};
 }
 
 }  // namespace
@@ -44,10 +44,15 @@ DispatcherService::~DispatcherService() {
 }
 
 void DispatcherService::register_methods(rpc::MethodTable& table,
-                                         std::function<Result<DispatcherService*>()> service) {
-  table.on_stream<methods::Session>([service](const auto& request, SessionStream stream) {
+                                         std::function<Result<DispatcherService*>()> service,
+                                         std::function<dispatch::v1::SessionMessage()> redirect) {
+  table.on_stream<methods::Session>([service, redirect](const auto& request, SessionStream stream) {
     auto self = service();
     if (!self) {
+      if (self.error().code == Code::kUnavailable) {
+        // Without credit for it the node tries the next manager it knows.
+        static_cast<void>(stream.send(redirect()));
+      }
       return stream.finish(std::move(self).error());
     }
     (*self)->open_session(request, std::move(stream));
@@ -126,6 +131,10 @@ void DispatcherService::start() {
 
 void DispatcherService::on_commit(const store::Commit& commit) {
   perform(dispatcher_.on_commit(commit, now()));
+}
+
+void DispatcherService::set_managers(std::vector<std::string> managers) {
+  perform(dispatcher_.set_managers(std::move(managers)));
 }
 
 void DispatcherService::stop() {

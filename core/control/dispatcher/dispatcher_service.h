@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/control/control_loop.h"
 #include "core/control/dispatcher/dispatcher.h"
@@ -24,10 +25,14 @@ class DispatcherService final : public ControlLoop {
   DispatcherService(const DispatcherService&) = delete;
   DispatcherService& operator=(const DispatcherService&) = delete;
 
-  /// Answers dispatch/1. `service` is asked for every request and gives kUnavailable NO_LEADER or
-  /// the like while this manager does not lead.
+  /// Answers dispatch/1. `service` is asked for every request and gives kUnavailable NOT_LEADER or
+  /// NO_LEADER while this manager does not lead; a session then gets `redirect` first.
   static void register_methods(rpc::MethodTable& table,
-                               std::function<Result<DispatcherService*>()> service);
+                               std::function<Result<DispatcherService*>()> service,
+                               std::function<dispatch::v1::SessionMessage()> redirect);
+
+  /// Tells every node: "ID=HOST:PORT" of each manager.
+  void set_managers(std::vector<std::string> managers);
 
   void start() override;
   void on_commit(const store::Commit& commit) override;

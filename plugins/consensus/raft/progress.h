@@ -41,6 +41,7 @@ enum class ProgressState : std::uint8_t {
 };
 
 struct Progress {
+  static constexpr unsigned kNeverHeard = 1'000'000;
   Index match = 0;  ///< its log surely agrees up to here
   Index next = 1;   ///< send from here
   Index sent_commit = 0;
@@ -48,6 +49,7 @@ struct Progress {
   unsigned snapshot_age = 0;  ///< heartbeats since
   ProgressState state = ProgressState::kProbe;
   bool recent_active = false;
+  unsigned silent_ticks = kNeverHeard;  ///< since its last answer
   bool paused = false;  ///< probe: waits for the answer; replicate: everything is in flight
   Inflights inflights = {};
 

@@ -239,6 +239,14 @@ v1::StatusResponse RaftDriver::consensus_status() {
     out.set_address(member.address);
     out.set_learner(member.learner);
   }
+  if (!failure_ && raft_->role() == Role::kLeader) {
+    for (const auto& [id, progress] : raft_->progress()) {
+      v1::MemberProgress& out = *response.add_progress();
+      out.set_id(id);
+      out.set_match_index(progress.match);
+      out.set_active(id == member_ || progress.silent_ticks < config_.election_ticks);
+    }
+  }
   return response;
 }
 

@@ -55,7 +55,7 @@ void RaftDriver::peer_gone(const v1::PeerGoneRequest& request) {
     return;
   }
   guarded([&] {
-    if (request.id() == raft_->leader()) {
+    if (request.id() == raft_->leader() && !request.messages_lost()) {
       raft_->report_leader_gone();
     } else {
       raft_->report_unreachable(request.id());

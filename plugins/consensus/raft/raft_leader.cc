@@ -222,6 +222,9 @@ void Raft::give_up_lost_snapshots() {
 }
 
 void Raft::tick_leader() {
+  for (auto& [id, progress] : progress_) {
+    progress.silent_ticks = std::min(progress.silent_ticks + 1, Progress::kNeverHeard);
+  }
   ++heartbeat_elapsed_;
   ++election_elapsed_;
   if (election_elapsed_ >= options_.election_ticks) {
@@ -241,6 +244,7 @@ void Raft::tick_leader() {
 
 void Raft::on_append_reply(const Message& message, Progress& to) {
   to.recent_active = true;
+  to.silent_ticks = 0;
   if (message.reject) {
     Index hint = message.reject_hint;
     if (message.log_term > 0) {
@@ -284,6 +288,7 @@ void Raft::on_append_reply(const Message& message, Progress& to) {
 
 void Raft::on_heartbeat_reply(const Message& message, Progress& to) {
   to.recent_active = true;
+  to.silent_ticks = 0;
   to.paused = false;  // Also with everything in flight: an empty append finds out what was lost.
   if (to.match < log_.last_index() || to.state == ProgressState::kProbe) {
     maybe_send_append(message.from, true);

@@ -1,0 +1,198 @@
+// What a manager does with the others: who leads, who is a member. See manager.h.
+
+#include <algorithm>
+#include <utility>
+
+#include "core/control/manager_impl.h"
+#include "skep/log.h"
+#include "skep/manager.methods.h"
+
+namespace skep::control {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration kLeaderWait = 10s;
+constexpr std::chrono::milliseconds kPassedOnDeadline{30'000};
+
+/// Managers ask for themselves, or pass on for others what they were asked.
+Status check_manager(const rpc::CallContext& context, const std::string& node_id, bool passed_on) {
+  const auto& principal = context.principal;
+  if (principal.kind() != "node" || principal.role() != "manager") {
+    return Error{Code::kPermissionDenied, "only nodes with a manager's certificate may ask that",
+                 "NOT_A_MANAGER"};
+  }
+  if (!node_id.empty() && principal.id() != node_id && !passed_on) {
+    return Error{Code::kPermissionDenied, "only node '" + node_id + "' itself may ask to join",
+                 "NOT_THIS_NODE"};
+  }
+  return ok();
+}
+
+/// Asks the leader what this manager was asked, for the node that asked.
+template <class M>
+void pass_on(bus::Peers* peers, const LeaderRoute& leader, typename M::Request request,
+             rpc::Reply<typename M::Response> reply) {
+  if (peers == nullptr || request.passed_on()) {
+    return reply(not_leader_error());
+  }
+  request.set_passed_on(true);
+  rpc::call<M>(peers->to(leader.node_id, leader.address), "core", request,
+               {.deadline = kPassedOnDeadline}, std::move(reply));
+}
+
+}  // namespace
+
+std::optional<LeaderRoute> Manager::Impl::leader() const {
+  if (dispatcher != nullptr) {
+    return LeaderRoute{.here = true};
+  }
+  const std::uint64_t id = client->leader_id();
+  const auto* member = mail->find(id);
+  if (id == 0 || id == config.member_id || member == nullptr) {
+    return std::nullopt;
+  }
+  return LeaderRoute{false, member->node_id(), member->address()};
+}
+
+void Manager::Impl::members_changed(const std::vector<consensus::v1::Member>& members) {
+  mail->set_members(members);
+  if (dispatcher != nullptr) {
+    dispatcher->set_managers(manager_addresses());
+    role_manager->members_changed();
+  }
+  const bool member = std::any_of(members.begin(), members.end(),
+                                  [this](const auto& one) { return one.id() == config.member_id; });
+  // A new member applies what was before its time: only who was in can be out.
+  if (std::exchange(was_member, member || was_member) && !member) {
+    return removed();
+  }
+  wake_waiters();
+}
+
+std::vector<std::string> Manager::Impl::manager_addresses() const {
+  std::vector<std::string> addresses;
+  for (const auto& member : client->members()) {
+    const bool self = member.id() == config.member_id;
+    const std::string& address = self ? config.address : member.address();
+    if (!member.learner() && !address.empty()) {
+      addresses.push_back(member.node_id() + "=" + address);
+    }
+  }
+  return addresses;
+}
+
+Result<DispatcherService*> Manager::Impl::serving_dispatcher() const {
+  if (dispatcher != nullptr) {
+    return dispatcher;
+  }
+  return leader() ? not_leader_error() : no_leader();
+}
+
+dispatch::v1::SessionMessage Manager::Impl::redirect() const {
+  dispatch::v1::SessionMessage message;
+  for (auto& address : manager_addresses()) {
+    message.add_managers(std::move(address));
+  }
+  if (const auto route = leader(); route && !route->here) {
+    message.set_leader(route->node_id + "=" + route->address);
+  }
+  return message;
+}
+
+void Manager::Impl::leader_changed(std::uint64_t leader_id) {
+  removal->leader_changed(leader_id);
+  wake_waiters();
+}
+
+void Manager::Impl::removed() {
+  env.loop.post([this, token = std::weak_ptr<char>(alive)] {
+    if (token.expired() || ended) {
+      return;
+    }
+    SKEP_WARN("this node is no manager any more", {"member", config.member_id});
+    auto started = std::exchange(on_started, nullptr);
+    const auto on_removed = handlers.on_removed;
+    stop([](Status) {});
+    if (started) {
+      started(Error{Code::kFailedPrecondition, "this node was removed from the managers",
+                    "MEMBER_REMOVED"});
+    } else if (on_removed) {
+      on_removed();
+    }
+  });
+}
+
+void Manager::Impl::check_demotion(const std::string& node_id, std::function<void(Status)> done) {
+  role_manager != nullptr ? role_manager->check_demotion(node_id, std::move(done))
+                          : done(no_leader());
+}
+
+bool Manager::Impl::is_member(const std::string& node_id) const {
+  const auto& members = client->members();
+  return std::any_of(members.begin(), members.end(),
+                     [&](const auto& member) { return member.node_id() == node_id; });
+}
+
+void Manager::Impl::add_manager_status(model::v1::Node& node) const {
+  node.clear_manager_status();
+  for (const auto& member : client->members()) {
+    if (member.node_id() != node.id()) {
+      continue;
+    }
+    const bool self = member.id() == config.member_id;
+    const bool active =
+        self || (role_manager != nullptr && is_active(role_manager->status(), member.id()));
+    auto& status = *node.mutable_manager_status();
+    status.set_member_id(member.id());
+    status.set_address(self && !config.address.empty() ? config.address : member.address());
+    status.set_leader(member.id() == client->leader_id());
+    status.set_reachability(active ? 2 : 1);
+  }
+}
+
+void Manager::Impl::join(const manager::v1::JoinRequest& request, const rpc::CallContext& context,
+                         rpc::Reply<manager::v1::JoinResponse> reply) {
+  if (auto allowed = check_manager(context, request.node_id(), request.passed_on()); !allowed) {
+    return reply(std::move(allowed).error());
+  }
+  find_leader(kLeaderWait, [this, request, reply](const Result<LeaderRoute>& leader) {
+    if (!leader) {
+      return reply(leader.error());
+    }
+    leader->here ? role_manager->join(request, reply)
+                 : pass_on<manager::v1::methods::Join>(peers, *leader, request, reply);
+  });
+}
+
+void Manager::Impl::check_member(const manager::v1::CheckMemberRequest& request,
+                                 const rpc::CallContext& context,
+                                 rpc::Reply<manager::v1::CheckMemberResponse> reply) {
+  if (auto allowed = check_manager(context, "", request.passed_on()); !allowed) {
+    return reply(std::move(allowed).error());
+  }
+  const auto route = leader();
+  if (!route) {
+    return reply(no_leader());
+  }
+  if (!route->here) {
+    return pass_on<manager::v1::methods::CheckMember>(peers, *route, request, std::move(reply));
+  }
+  // With a barrier: a leader that was cut off may not know newer members.
+  client->read_barrier([this, id = request.member_id(), reply](Status status) {
+    if (!status || role_manager == nullptr) {
+      return reply(no_leader());
+    }
+    role_manager->ask([id, reply](const Result<consensus::v1::StatusResponse>& now) {
+      if (!now) {
+        return reply(now.error());
+      }
+      manager::v1::CheckMemberResponse response;
+      response.set_member(std::any_of(now->members().begin(), now->members().end(),
+                                      [id](const auto& member) { return member.id() == id; }));
+      reply(std::move(response));
+    });
+  });
+}
+
+}  // namespace skep::control

@@ -1,0 +1,226 @@
+// What a manager answers, and its doors. See manager.h.
+
+#include <utility>
+
+#include "core/control/manager_impl.h"
+#include "skep/manager.methods.h"
+
+namespace skep::control {
+
+/// Which method is answered by what.
+class Manager::Methods {
+ public:
+  using Access = std::function<Impl*()>;
+
+  static void register_mail(rpc::MethodTable& table, const Access& access);
+  static void register_control(rpc::MethodTable& table, const Access& access);
+  static void register_managers(rpc::MethodTable& table, const Access& access);
+
+ private:
+  static rpc::MethodTable::Entry forwarded(const std::string& name,
+                                           const rpc::MethodTable::Entry& local,
+                                           Forwarder::Kind kind, const Access& access);
+};
+
+Manager::Manager(Env& env, rpc::Caller& caller, std::shared_ptr<store::StateBackend> backend,
+                 ManagerConfig config, Handlers handlers, bus::Peers* peers)
+    : impl_(std::make_unique<Impl>(env, caller, std::move(backend), std::move(config),
+                                   std::move(handlers), peers)) {}
+
+Manager::~Manager() {
+  impl_->stop([](Status) {});
+}
+
+void Manager::register_methods(rpc::MethodTable& table, std::function<Manager*()> manager) {
+  ConsensusClient::register_methods(table, [manager]() -> ConsensusClient* {
+    Manager* self = manager();
+    return self == nullptr ? nullptr : self->impl_->client.get();
+  });
+  const Methods::Access access = [manager]() -> Impl* {
+    Manager* self = manager();
+    return self == nullptr ? nullptr : self->impl_.get();
+  };
+  Methods::register_mail(table, access);
+  Methods::register_managers(table, access);
+  DispatcherService::register_methods(
+      table,
+      [access]() -> Result<DispatcherService*> {
+        Impl* impl = access();
+        return impl == nullptr ? no_manager() : impl->serving_dispatcher();
+      },
+      [access] {
+        Impl* impl = access();
+        return impl == nullptr ? dispatch::v1::SessionMessage() : impl->redirect();
+      });
+  Methods::register_control(table, access);
+}
+
+void Manager::Methods::register_mail(rpc::MethodTable& table, const Access& access) {
+  namespace methods = consensus::v1::methods;
+  table.on<methods::Send>([access](const auto& request, const rpc::CallContext& context,
+                                   rpc::Reply<consensus::v1::SendResponse> reply) {
+    Impl* impl = access();
+    if (auto driver = check_driver(context); !driver) {
+      return reply(std::move(driver).error());
+    }
+    const Status sent = impl == nullptr ? Status(no_manager()) : impl->mail->send(request);
+    sent ? reply(consensus::v1::SendResponse()) : reply(sent.error());
+  });
+  table.on<methods::FetchSnapshot>([access](
+                                       const auto& request, const rpc::CallContext& context,
+                                       rpc::Reply<consensus::v1::FetchSnapshotResponse> reply) {
+    Impl* impl = access();
+    if (auto driver = check_driver(context); !driver || impl == nullptr) {
+      return reply(impl == nullptr ? no_manager() : std::move(driver).error());
+    }
+    std::vector<consensus::v1::Member> members(request.members().begin(), request.members().end());
+    impl->mail->note_members(members);
+    impl->state_fetch->fetch(request.index(), request.source(),
+                             [reply](Result<std::uint64_t> fetched) {
+                               if (!fetched) {
+                                 return reply(std::move(fetched).error());
+                               }
+                               consensus::v1::FetchSnapshotResponse response;
+                               response.set_applied_index(*fetched);
+                               reply(std::move(response));
+                             });
+  });
+  table.on<methods::Deliver>([access](const auto& request, const rpc::CallContext& context,
+                                      rpc::Reply<consensus::v1::DeliverResponse> reply) {
+    Impl* impl = access();
+    if (impl == nullptr) {
+      return reply(no_manager());
+    }
+    impl->mail->deliver(request, context.principal, impl->dispatcher != nullptr, std::move(reply));
+  });
+}
+
+void Manager::Methods::register_managers(rpc::MethodTable& table, const Access& access) {
+  namespace methods = manager::v1::methods;
+  table.on<methods::Join>([access](const auto& request, const rpc::CallContext& context,
+                                   rpc::Reply<manager::v1::JoinResponse> reply) {
+    Impl* impl = access();
+    impl == nullptr ? reply(no_manager()) : impl->join(request, context, std::move(reply));
+  });
+  table.on_stream<methods::FetchState>([access](const auto& request, StateSource::Stream stream) {
+    Impl* impl = access();
+    const auto& principal = stream.context().principal;
+    if (principal.kind() != "node" || principal.role() != "manager") {
+      return stream.finish(Error{Code::kPermissionDenied, "only managers may have the whole state",
+                                 "NOT_A_MANAGER"});
+    }
+    impl == nullptr ? stream.finish(no_manager())
+                    : impl->state_source->serve(request, std::move(stream));
+  });
+  table.on<methods::CheckMember>([access](const auto& request, const rpc::CallContext& context,
+                                          rpc::Reply<manager::v1::CheckMemberResponse> reply) {
+    Impl* impl = access();
+    impl == nullptr ? reply(no_manager()) : impl->check_member(request, context, std::move(reply));
+  });
+}
+
+void Manager::Methods::register_control(rpc::MethodTable& table, const Access& access) {
+  // Answered only while this manager leads: the forwarder sees to that, and may find out late.
+  const auto here = [access](bool read, std::function<void(Result<ControlApi*>)> then) {
+    Impl* impl = access();
+    if (impl == nullptr || impl->dispatcher == nullptr) {
+      return then(impl == nullptr ? no_manager() : not_leader_error());
+    }
+    if (!read || impl->client->members().size() <= 1) {
+      return then(impl->api.get());
+    }
+    // A leader that was cut off does not know yet that another one writes.
+    impl->client->read_barrier([access, then = std::move(then)](Status status) {
+      Impl* now = access();
+      if (now == nullptr || now->dispatcher == nullptr || !status) {
+        return then(now == nullptr ? no_manager() : not_leader_error());
+      }
+      then(now->api.get());
+    });
+  };
+  for (const auto kind : {Forwarder::Kind::kRead, Forwarder::Kind::kWrite}) {
+    const bool read = kind == Forwarder::Kind::kRead;
+    rpc::MethodTable local;
+    const auto api = [here, read](auto then) { here(read, std::move(then)); };
+    read ? ControlApi::register_reads(local, api) : ControlApi::register_writes(local, api);
+    for (const auto& [name, entry] : local.entries()) {
+      table.set(name, forwarded(name, entry, kind, access));
+    }
+  }
+}
+
+rpc::MethodTable::Entry Manager::Methods::forwarded(const std::string& name,
+                                                    const rpc::MethodTable::Entry& local,
+                                                    Forwarder::Kind kind, const Access& access) {
+  rpc::MethodTable::Entry entry;
+  if (local.unary) {
+    entry.unary = [name, local, kind, access](rpc::Body body, const rpc::CallContext& context,
+                                              rpc::OnReply reply) {
+      Impl* impl = access();
+      if (impl == nullptr) {
+        return reply(no_manager());
+      }
+      impl->forwarder->call(kind, name, local.unary, std::move(body), context, std::move(reply));
+    };
+  }
+  if (local.stream) {
+    entry.stream = [name, local, access](rpc::Body first,
+                                         std::shared_ptr<rpc::ServerStream> stream) {
+      Impl* impl = access();
+      if (impl == nullptr) {
+        return stream->finish(no_manager());
+      }
+      impl->forwarder->stream(name, local.stream, std::move(first), std::move(stream));
+    };
+  }
+  return entry;
+}
+
+void Manager::add_loop(LoopFactory factory) {
+  impl_->factories.push_back(std::move(factory));
+}
+void Manager::start(std::function<void(Status)> done) {
+  impl_->start(std::move(done));
+}
+void Manager::stop(std::function<void(Status)> done) {
+  impl_->stop(std::move(done));
+}
+void Manager::bootstrap(model::v1::Cluster cluster, model::v1::Node self,
+                        std::function<void(Status)> done) {
+  impl_->bootstrap(std::move(cluster), std::move(self), std::move(done));
+}
+void Manager::when_leading(Duration wait, std::function<void(Status)> then) {
+  impl_->when_leading(wait, std::move(then));
+}
+void Manager::peer_gone(const std::string& node_id) {
+  impl_->mail->connection_gone(node_id);
+}
+void Manager::consensus_restarted() {
+  impl_->client->plugin_restarted();
+}
+void Manager::consensus_seen(std::uint64_t incarnation) {
+  const std::uint64_t before = std::exchange(impl_->consensus_incarnation, incarnation);
+  if (before != 0 && before != incarnation) {
+    impl_->client->plugin_restarted();
+  }
+}
+bool Manager::leading() const {
+  return impl_->dispatcher != nullptr;
+}
+const store::Store& Manager::store() const {
+  return impl_->store;
+}
+store::Proposer& Manager::proposer() {
+  return *impl_->client;
+}
+const ConsensusClient& Manager::consensus() const {
+  return *impl_->client;
+}
+const ManagerConfig& Manager::config() const {
+  return impl_->config;
+}
+std::string Manager::trouble() const {
+  return impl_->trouble();
+}
+
+}  // namespace skep::control

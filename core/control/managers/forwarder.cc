@@ -1,0 +1,157 @@
+#include "core/control/managers/forwarder.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/control/managers/stream_relay.h"
+
+namespace skep::control {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration kLeaderWait = 10s;
+constexpr Duration kRetryPause = 100ms;
+
+Error outcome_unknown() {
+  return Error{
+      Code::kUnavailable,
+      "the connection to the leading manager broke while it worked on this; whether it was "
+      "done is not known: look before you repeat it",
+      "OUTCOME_UNKNOWN"};
+}
+
+std::chrono::milliseconds in_ms(Duration duration) {
+  return std::max(std::chrono::duration_cast<std::chrono::milliseconds>(duration), 1ms);
+}
+
+}  // namespace
+
+Error not_leader_error() {
+  return Error{Code::kUnavailable, "this manager does not lead; ask the leader", "NOT_LEADER"};
+}
+
+bool met_no_leader(const Error& error) {
+  return error.reason == "NOT_LEADER" || error.reason == "NO_LEADER" ||
+         error.reason == "NODE_UNREACHABLE" || error.reason == "NOT_A_MANAGER";
+}
+
+/// One unary request on its way. Shared by the callbacks of its tries.
+class Forwarder::Request : public std::enable_shared_from_this<Request> {
+ public:
+  Request(Forwarder& forwarder, Kind kind, std::string method, rpc::MethodTable::UnaryHandler local,
+          rpc::Body body, rpc::CallContext context, rpc::OnReply reply)
+      : forwarder_(forwarder),
+        alive_(forwarder.alive_),
+        kind_(kind),
+        method_(std::move(method)),
+        local_(std::move(local)),
+        body_(std::move(body)),
+        context_(std::move(context)),
+        reply_(std::move(reply)) {
+    const Duration left =
+        context_.time_left > 0ms ? Duration(context_.time_left) : Duration(rpc::kDefaultDeadline);
+    deadline_ = now() + left;
+    give_up_at_ = now() + std::min(left, kLeaderWait);
+  }
+
+  void start() {
+    forwarder_.find_leader_(std::max(give_up_at_ - now(), Duration{0}),
+                            [self = shared_from_this()](Result<LeaderRoute> route) {
+                              route ? self->run(*route) : self->reply_(std::move(route).error());
+                            });
+  }
+
+ private:
+  TimePoint now() { return forwarder_.env_.clock.now(); }
+
+  void run(const LeaderRoute& route) {
+    auto answered = [self = shared_from_this()](Result<rpc::Body> reply) {
+      self->answered(std::move(reply));
+    };
+    if (route.here) {
+      context_.time_left = in_ms(deadline_ - now());
+      return local_(body_, context_, std::move(answered));
+    }
+    if (context_.principal.kind() == "node") {
+      return reply_(not_leader_error());  // one hop was made
+    }
+    if (forwarder_.peers_ == nullptr) {
+      return reply_(Error{Code::kUnavailable,
+                          "node '" + route.node_id + "' leads and cannot be reached from here",
+                          "NO_LEADER"});
+    }
+    forwarder_.peers_->to(route.node_id, route.address)
+        .call("core", method_, body_,
+              {in_ms(deadline_ - now()), context_.operation_id, context_.trace_id},
+              std::move(answered));
+  }
+
+  void answered(Result<rpc::Body> reply) {
+    if (reply || alive_.expired()) {
+      return reply_(std::move(reply));
+    }
+    const bool lost = reply.error().reason == "CONNECTION_LOST";
+    if (lost && kind_ == Kind::kWrite) {
+      return reply_(outcome_unknown());
+    }
+    const bool again = (lost || met_no_leader(reply.error())) && now() < give_up_at_ &&
+                       context_.principal.kind() != "node";
+    if (!again) {
+      return reply_(std::move(reply));
+    }
+    forwarder_.env_.loop.run_after(kRetryPause, [self = shared_from_this()] {
+      if (!self->alive_.expired()) {
+        return self->start();
+      }
+      self->reply_(Error{Code::kUnavailable, "the manager stopped", "MANAGER_STOPPED"});
+    });
+  }
+
+  Forwarder& forwarder_;
+  const std::weak_ptr<char> alive_;
+  const Kind kind_;
+  const std::string method_;
+  const rpc::MethodTable::UnaryHandler local_;
+  const rpc::Body body_;
+  rpc::CallContext context_;
+  const rpc::OnReply reply_;
+  TimePoint deadline_;
+  TimePoint give_up_at_;
+};
+
+Forwarder::Forwarder(Env& env, bus::Peers* peers, FindLeader find_leader)
+    : env_(env), peers_(peers), find_leader_(std::move(find_leader)) {}
+
+Forwarder::~Forwarder() = default;
+
+void Forwarder::call(Kind kind, const std::string& method,
+                     const rpc::MethodTable::UnaryHandler& local, rpc::Body body,
+                     const rpc::CallContext& context, rpc::OnReply reply) {
+  std::make_shared<Request>(*this, kind, method, local, std::move(body), context, std::move(reply))
+      ->start();
+}
+
+void Forwarder::stream(const std::string& method, const rpc::MethodTable::StreamHandler& local,
+                       rpc::Body first, std::shared_ptr<rpc::ServerStream> stream) {
+  find_leader_(kLeaderWait, [this, method, local, first = std::move(first),
+                             stream = std::move(stream)](Result<LeaderRoute> route) {
+    if (!route) {
+      return stream->finish(std::move(route).error());
+    }
+    if (route->here) {
+      return local(first, stream);
+    }
+    if (stream->context().principal.kind() == "node") {
+      return stream->finish(not_leader_error());
+    }
+    if (peers_ == nullptr) {
+      return stream->finish(Error{Code::kUnavailable,
+                                  "node '" + route->node_id + "' leads and cannot be reached",
+                                  "NO_LEADER"});
+    }
+    relay_stream(peers_->to(route->node_id, route->address), "core", method, first, stream);
+  });
+}
+
+}  // namespace skep::control

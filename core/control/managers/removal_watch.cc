@@ -1,0 +1,92 @@
+#include "core/control/managers/removal_watch.h"
+
+#include <utility>
+
+#include "skep/log.h"
+#include "skep/manager.methods.h"
+
+namespace skep::control {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration kLeaderlessFor = 5s;
+constexpr std::chrono::milliseconds kAskDeadline{5'000};
+
+}  // namespace
+
+RemovalWatch::RemovalWatch(Loop& loop, bus::Peers* peers, const RaftMail& mail, std::uint64_t self,
+                           std::function<void()> on_removed)
+    : loop_(loop), peers_(peers), mail_(mail), self_(self), on_removed_(std::move(on_removed)) {}
+
+RemovalWatch::~RemovalWatch() {
+  stop();
+}
+
+void RemovalWatch::stop() {
+  alive_.reset();
+  loop_.cancel_timer(std::exchange(timer_, 0));
+}
+
+void RemovalWatch::leader_changed(std::uint64_t leader) {
+  if (leader != 0) {
+    loop_.cancel_timer(std::exchange(timer_, 0));
+  } else if (timer_ == 0) {
+    arm();
+  }
+}
+
+void RemovalWatch::suspect() {
+  ask();
+}
+
+void RemovalWatch::arm() {
+  if (peers_ == nullptr || alive_ == nullptr) {
+    return;
+  }
+  timer_ = loop_.run_after(kLeaderlessFor, [this] {
+    timer_ = 0;
+    ask();
+    arm();
+  });
+}
+
+void RemovalWatch::ask() {
+  const auto& book = mail_.book();
+  if (peers_ == nullptr || alive_ == nullptr || book.empty() || asking_) {
+    return;
+  }
+  // One after another, over the whole book.
+  auto next = book.upper_bound(last_asked_);
+  for (std::size_t tries = 0; tries <= book.size(); ++tries) {
+    next = next == book.end() ? book.begin() : next;
+    if (next->first != self_) {
+      break;
+    }
+    ++next;
+  }
+  if (next == book.end() || next->first == self_) {
+    return;
+  }
+  last_asked_ = next->first;
+  asking_ = true;
+  manager::v1::CheckMemberRequest request;
+  request.set_member_id(self_);
+  rpc::call<manager::v1::methods::CheckMember>(
+      peers_->to(next->second.node_id(), next->second.address()), "core", request,
+      {.deadline = kAskDeadline},
+      [this, alive = std::weak_ptr<char>(alive_)](
+          const Result<manager::v1::CheckMemberResponse>& response) {
+        if (alive.expired()) {
+          return;
+        }
+        asking_ = false;
+        if (response && !response->member()) {
+          SKEP_WARN("this manager was removed from the swarm's managers", {"member", self_});
+          stop();
+          on_removed_();
+        }
+      });
+}
+
+}  // namespace skep::control

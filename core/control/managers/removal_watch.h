@@ -1,0 +1,47 @@
+#pragma once
+
+// Finds out that this manager was removed from the log while nobody could tell it: when it hears of
+// no leader for a while, or another manager calls it a stranger, it asks the managers it knows.
+// Only what a leader confirms counts. Loop thread only.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "core/bus/peers.h"
+#include "core/control/managers/raft_mail.h"
+#include "skep/env.h"
+
+namespace skep::control {
+
+class RemovalWatch {
+ public:
+  /// `peers` nullptr: nobody can be asked. `on_removed` is called once, from the loop.
+  RemovalWatch(Loop& loop, bus::Peers* peers, const RaftMail& mail, std::uint64_t self,
+               std::function<void()> on_removed);
+  ~RemovalWatch();
+  RemovalWatch(const RemovalWatch&) = delete;
+  RemovalWatch& operator=(const RemovalWatch&) = delete;
+
+  /// 0: nobody leads as far as known here.
+  void leader_changed(std::uint64_t leader);
+  /// Asks now.
+  void suspect();
+  void stop();
+
+ private:
+  void arm();
+  void ask();
+
+  Loop& loop_;
+  bus::Peers* const peers_;
+  const RaftMail& mail_;
+  const std::uint64_t self_;
+  const std::function<void()> on_removed_;
+  std::uint64_t last_asked_ = 0;  // member id
+  bool asking_ = false;
+  TimerId timer_ = 0;
+  std::shared_ptr<char> alive_ = std::make_shared<char>();
+};
+
+}  // namespace skep::control

@@ -1,0 +1,458 @@
+#pragma once
+
+// Several managers in one virtual world, each over the real raft driver with a disk and random
+// numbers of its own, joined by peers that can be cut, delayed and killed.
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "core/control/manager.h"
+#include "core/control/standard_loops.h"
+#include "core/store/memory_backend.h"
+#include "plugins/consensus/raft/raft_driver.h"
+#include "skep/control.methods.h"
+#include "skep/dispatch.methods.h"
+#include "skep/manager.methods.h"
+#include "skep/testing/local_bus.h"
+#include "skep/testing/manual_env.h"
+
+namespace skep::control {
+
+using namespace std::chrono_literals;
+
+inline bus::v1::Principal who(const std::string& kind, const std::string& id,
+                              const std::string& role = "") {
+  bus::v1::Principal made;
+  made.set_kind(kind);
+  made.set_id(id);
+  made.set_role(role);
+  return made;
+}
+
+/// Peers over a LocalBus: node X calls as participant "X/link" the participant "Y/core".
+class LocalPeers final : public bus::Peers {
+ public:
+  LocalPeers(testing::LocalBus& bus, Loop& loop, const std::string& node,
+             std::function<bool(const std::string&)> reachable)
+      : loop_(loop), reachable_(std::move(reachable)), name_(node + "/link") {
+    caller_ = &bus.attach(name_, node, {}, none_, who("node", node, "manager"));
+  }
+  rpc::Caller& to(const std::string& node_id, const std::string& address) override {
+    auto& slot = targets_[node_id];
+    if (slot == nullptr) {
+      slot = std::make_unique<Target>(*this, node_id);
+    }
+    slot->address = address;
+    return *slot;
+  }
+  void refuse(const std::string& node_id, bool refused) override {
+    refused ? (void)refused_.insert(node_id) : (void)refused_.erase(node_id);
+  }
+  void set_on_gone(std::function<void(const std::string&)> callback) override {
+    on_gone = std::move(callback);
+  }
+  std::function<void(const std::string&)> on_gone;
+  const std::set<std::string>& refused() const { return refused_; }
+
+ private:
+  struct NoStream final : rpc::ClientStream {
+    Status send(rpc::Body) override { return Error{Code::kCancelled, "over"}; }
+    void end() override {}
+    void cancel() override {}
+  };
+  struct Target final : rpc::Caller {
+    Target(LocalPeers& peers, std::string node_id) : owner(peers), node(std::move(node_id)) {}
+    bool up() const {
+      return !address.empty() && owner.reachable_(node) && !owner.refused_.contains(node);
+    }
+    static Error unreachable() {
+      return Error{Code::kUnavailable, "no connection", "NODE_UNREACHABLE"};
+    }
+    static Result<rpc::Body> translate(Result<rpc::Body> reply) {
+      if (!reply && reply.error().reason == "UNKNOWN_TARGET") {
+        return unreachable();
+      }
+      if (!reply && reply.error().reason == "DISCONNECTED") {
+        return Error{Code::kUnavailable, reply.error().message, "CONNECTION_LOST"};
+      }
+      return reply;
+    }
+    rpc::CallId call(std::string target, std::string_view method, rpc::Body body,
+                     rpc::CallOptions options, rpc::OnReply on_reply) override {
+      if (!up()) {
+        owner.loop_.post([on_reply = std::move(on_reply)] { on_reply(unreachable()); });
+        return 0;
+      }
+      return owner.caller_->call(node + "/" + target, method, std::move(body), std::move(options),
+                                 [on_reply = std::move(on_reply)](Result<rpc::Body> reply) {
+                                   on_reply(translate(std::move(reply)));
+                                 });
+    }
+    void cancel(rpc::CallId id) override { owner.caller_->cancel(id); }
+    std::shared_ptr<rpc::ClientStream> open(std::string target, std::string_view method,
+                                            rpc::Body body, rpc::CallOptions options,
+                                            rpc::StreamHandlers handlers) override {
+      if (!up()) {
+        owner.loop_.post([done = std::move(handlers.on_done)] { done(unreachable()); });
+        return std::make_shared<NoStream>();
+      }
+      auto done = std::move(handlers.on_done);
+      handlers.on_done = [done = std::move(done)](Result<rpc::Body> last) {
+        done(translate(std::move(last)));
+      };
+      return owner.caller_->open(node + "/" + target, method, std::move(body), std::move(options),
+                                 std::move(handlers));
+    }
+    LocalPeers& owner;
+    const std::string node;
+    std::string address;
+  };
+
+  Loop& loop_;
+  const std::function<bool(const std::string&)> reachable_;
+  const std::string name_;
+  rpc::MethodTable none_;
+  rpc::Caller* caller_ = nullptr;
+  std::map<std::string, std::unique_ptr<Target>> targets_;
+  std::set<std::string> refused_;
+};
+
+/// Managers n1, n2, ... with member ids 1, 2, ... unless they joined.
+class Cluster {
+ public:
+  struct Node {
+    explicit Node(std::uint64_t seed) : random(seed) {}
+    testing::SeededRandom random;
+    testing::MemoryDisk disk;
+    testing::FakeSubprocess subprocess;
+    std::unique_ptr<Env> env;
+    std::shared_ptr<store::MemoryBackend> backend = std::make_shared<store::MemoryBackend>();
+    rpc::MethodTable core_table;
+    std::unique_ptr<rpc::MethodTable> raft_table;
+    std::unique_ptr<LocalPeers> peers;
+    std::unique_ptr<raft::RaftDriver> raft;
+    std::unique_ptr<Manager> manager;
+    rpc::Caller* user = nullptr;
+    std::uint64_t member_id = 0;
+    std::vector<consensus::v1::Member> join_members;
+    std::string fatal;
+    bool removed = false;
+    int step_ups = 0;
+  };
+
+  explicit Cluster(int managers, std::uint64_t seed = 1) : bus(loop), seed_(seed) {
+    bus.set_travel([this](const std::string& from, const std::string& to) {
+      const std::string a = node_of(from);
+      const std::string b = node_of(to);
+      return a == b ? Duration{0} : cut.contains({a, b}) ? Duration{-1} : delay;
+    });
+    std::vector<consensus::v1::Member> first;
+    for (int i = 1; i <= managers; ++i) {
+      auto& member = first.emplace_back();
+      member.set_id(static_cast<std::uint64_t>(i));
+      member.set_node_id("n" + std::to_string(i));
+      member.set_address(member.node_id() + ":2377");
+    }
+    for (const auto& member : first) {
+      add(member.node_id(), member.id());
+      start(member.node_id(), first);
+    }
+  }
+  ~Cluster() {
+    for (auto& [id, node] : nodes) {
+      kill(id);
+    }
+  }
+  static std::string node_of(const std::string& participant) {
+    return participant.substr(0, participant.find('/'));
+  }
+
+  /// Called for every start; for what a test watches.
+  std::function<void(const std::string& id, Node& node)> on_start;
+
+  Node& add(const std::string& id, std::uint64_t member_id) {
+    auto& node = nodes[id] = std::make_unique<Node>(seed_ * 1000 + nodes.size() + 1);
+    node->env =
+        std::make_unique<Env>(Env{loop, node->random, loop, workers, node->disk, node->subprocess});
+    node->member_id = member_id;
+    Manager::register_methods(node->core_table, [&node = *node] { return node.manager.get(); });
+    return *node;
+  }
+  /// Starts the processes of a node; `bootstrap` only in the first start of a first member.
+  void start(const std::string& id, std::vector<consensus::v1::Member> bootstrap = {}) {
+    Node& node = *nodes.at(id);
+    auto& caller = bus.attach(id + "/core", id, {"core"}, node.core_table, who("core", id));
+    node.user = &bus.attach(id + "/user", id, {}, none_, who("local", "0"));
+    node.peers = std::make_unique<LocalPeers>(bus, loop, id, [this, id](const std::string& to) {
+      return nodes.contains(to) && nodes.at(to)->manager != nullptr &&
+             !broken.contains(std::minmax(id, to));
+    });
+    node.peers->on_gone = [&node](const std::string& gone) { node.manager->peer_gone(gone); };
+    start_raft(id);
+    ManagerConfig config;
+    config.node_id = id;
+    config.cluster_id = "c1";
+    config.member_id = node.member_id;
+    config.address = id + ":2377";
+    config.bootstrap = std::move(bootstrap);
+    config.join_members = node.join_members;
+    node.manager = std::make_unique<Manager>(
+        *node.env, caller, node.backend, config,
+        Manager::Handlers{[&node](const Error& error) { node.fatal = error.message; },
+                          [&node](bool leading) { node.step_ups += leading ? 1 : 0; },
+                          [&node] { node.removed = true; }},
+        node.peers.get());
+    for (auto& make : loops) {
+      node.manager->add_loop(make);
+    }
+    if (on_start) {
+      on_start(id, node);
+    }
+    node.manager->start([&node](const Status& status) {
+      if (!status) {
+        node.fatal = status.error().message;
+      }
+    });
+  }
+  void start_raft(const std::string& id) {
+    Node& node = *nodes.at(id);
+    node.raft = std::make_unique<raft::RaftDriver>();
+    node.raft_table = std::make_unique<rpc::MethodTable>();
+    bind_driver(*node.raft_table, *node.raft, *node.env);
+    auto& core =
+        bus.attach(id + "/raft", id, {"consensus/raft"}, *node.raft_table, who("plugin", "raft"));
+    plugin::v1::StartRequest request;
+    request.set_state_dir("/raft");
+    for (const auto& [key, value] : raft_config) {
+      (*request.mutable_config())[key] = value;
+    }
+    ASSERT_TRUE(node.raft->start({*node.env, core, request}));
+  }
+  /// kill -9: the others learn at once that its connections closed.
+  void kill(const std::string& id) {
+    Node& node = *nodes.at(id);
+    if (node.manager == nullptr) {
+      return;
+    }
+    node.manager.reset();
+    node.raft.reset();
+    node.peers.reset();
+    // The driver's first: its table calls an object that is gone.
+    for (const char* part : {"/raft", "/link", "/core", "/user"}) {
+      bus.detach(id + part);
+    }
+    loop.run_ready();
+    for (auto& [other, peer] : nodes) {
+      if (other != id && peer->manager != nullptr) {
+        peer->peers->on_gone(id);
+      }
+    }
+  }
+  /// Power loss: what was not synced may be gone.
+  void crash(const std::string& id) {
+    Node& node = *nodes.at(id);
+    if (node.manager == nullptr) {
+      return;
+    }
+    auto survives = std::make_shared<store::MemoryBackend>(*node.backend);
+    survives->crash(node.random);
+    node.disk.crash(node.random);  // open files fail from now on
+    kill(id);
+    node.backend = std::move(survives);
+  }
+  /// Frames between the two are lost (the connection stays); `broken` closes it as well.
+  void set_cut(const std::string& a, const std::string& b, bool is_cut) {
+    for (const auto& pair : {std::pair{a, b}, std::pair{b, a}}) {
+      is_cut ? (void)cut.insert(pair) : (void)cut.erase(pair);
+    }
+  }
+  void isolate(const std::string& id, bool is_cut = true) {
+    for (auto& [other, node] : nodes) {
+      if (other != id) {
+        set_cut(id, other, is_cut);
+      }
+    }
+  }
+
+  /// What a node asks a manager to be taken in; the certificate says what `as` says.
+  Result<manager::v1::JoinResponse> ask_to_join(const std::string& id, const std::string& via,
+                                                const bus::v1::Principal& as) {
+    auto& caller = bus.attach(id + "/join", id, {}, none_, as);
+    manager::v1::JoinRequest request;
+    request.set_node_id(id);
+    request.set_address(id + ":2377");
+    Result<manager::v1::JoinResponse> answer = Error{Code::kInternal, "no answer"};
+    bool done = false;
+    rpc::call<manager::v1::methods::Join>(caller, via + "/core", request, {},
+                                          [&](Result<manager::v1::JoinResponse> reply) {
+                                            answer = std::move(reply);
+                                            done = true;
+                                          });
+    EXPECT_TRUE(loop.run_until([&] { return done; }, 60s));
+    return answer;
+  }
+  /// A node that is to be a manager joins and starts.
+  void join(const std::string& id, const std::string& via) {
+    put(node_object(id, model::v1::NODE_ROLE_MANAGER));
+    const auto answer = ask_to_join(id, via, who("node", id, "manager"));
+    ASSERT_TRUE(answer) << answer.error().message;
+    EXPECT_EQ(answer->cluster_id(), "c1");
+    auto& node = add(id, answer->member_id());
+    node.join_members.assign(answer->members().begin(), answer->members().end());
+    start(id);
+  }
+  std::size_t voters() {
+    std::size_t count = 0;
+    for (const auto& member : manager(wait_leader()).consensus().members()) {
+      count += member.learner() ? 0 : 1;
+    }
+    return count;
+  }
+  Status set_role(const std::string& at, const std::string& id, model::v1::NodeRole role) {
+    control::v1::GetNodeRequest get;
+    get.set_ref(id);
+    const auto node = ask<control::v1::methods::GetNode>(at, get);
+    if (!node) {
+      return node.error();
+    }
+    control::v1::UpdateNodeRequest update;
+    update.set_ref(id);
+    update.set_version(node->node().meta().version());
+    *update.mutable_spec() = node->node().spec();
+    update.mutable_spec()->set_role(role);
+    const auto updated = ask<control::v1::methods::UpdateNode>(at, update);
+    return updated ? ok() : Status(updated.error());
+  }
+  Status remove_node(const std::string& at, const std::string& id, bool force) {
+    control::v1::RemoveNodeRequest request;
+    request.set_ref(id);
+    request.set_force(force);
+    const auto removed = ask<control::v1::methods::RemoveNode>(at, request);
+    return removed ? ok() : Status(removed.error());
+  }
+
+  std::string leader() {
+    for (auto& [id, node] : nodes) {
+      if (node->manager != nullptr && node->manager->leading()) {
+        return id;
+      }
+    }
+    return "";
+  }
+  std::string wait_leader(Duration limit = 10s) {
+    loop.run_until([this] { return !leader().empty(); }, limit);
+    EXPECT_NE(leader(), "") << "no leader";
+    return leader();
+  }
+  std::string follower() {
+    for (auto& [id, node] : nodes) {
+      if (node->manager != nullptr && !node->manager->leading()) {
+        return id;
+      }
+    }
+    return "";
+  }
+  Manager& manager(const std::string& id) { return *nodes.at(id)->manager; }
+  const store::View& view(const std::string& id) { return manager(id).store().view(); }
+
+  /// First leader, Cluster and Node objects.
+  void init() {
+    const std::string first = wait_leader();
+    model::v1::Cluster cluster;
+    cluster.set_id("c1");
+    cluster.mutable_spec()->set_name("default");
+    bool done = false;
+    manager(first).bootstrap(cluster, node_object(first, model::v1::NODE_ROLE_MANAGER),
+                             [&](const Status& status) {
+                               EXPECT_TRUE(status) << status.error().message;
+                               done = true;
+                             });
+    ASSERT_TRUE(loop.run_until([&] { return done; }, 10s));
+    for (auto& [id, node] : nodes) {
+      if (id != first) {
+        put(node_object(id, model::v1::NODE_ROLE_MANAGER));
+      }
+    }
+  }
+  static model::v1::Node node_object(const std::string& id, model::v1::NodeRole role) {
+    model::v1::Node node;
+    node.set_id(id);
+    node.mutable_spec()->set_role(role);
+    node.mutable_description()->set_hostname("host-" + id);
+    node.mutable_status()->set_state(model::v1::NODE_STATE_READY);
+    return node;
+  }
+  template <class T>
+  void put(T object) {
+    store::Transaction transaction;
+    transaction.put(std::move(object));
+    bool done = false;
+    manager(wait_leader())
+        .proposer()
+        .propose(std::move(transaction), [&](const Result<std::uint64_t>& result) {
+          EXPECT_TRUE(result) << result.error().message;
+          done = true;
+        });
+    ASSERT_TRUE(loop.run_until([&] { return done; }, 10s));
+  }
+
+  /// Asks as a person on that node would.
+  template <class M>
+  Result<typename M::Response> ask(const std::string& at, const typename M::Request& request,
+                                   rpc::CallOptions options = {}, rpc::Caller* from = nullptr) {
+    Result<typename M::Response> answer = Error{Code::kInternal, "no answer"};
+    bool done = false;
+    rpc::call<M>(from != nullptr ? *from : *nodes.at(at)->user, "core", request, std::move(options),
+                 [&](Result<typename M::Response> reply) {
+                   answer = std::move(reply);
+                   done = true;
+                 });
+    EXPECT_TRUE(loop.run_until([&] { return done; }, 90s)) << M::kName;
+    return answer;
+  }
+  static control::v1::CreateServiceRequest service(const std::string& name) {
+    control::v1::CreateServiceRequest request;
+    auto& spec = *request.mutable_spec();
+    spec.set_name(name);
+    spec.mutable_replicated()->set_replicas(1);
+    spec.mutable_task()->mutable_container()->set_image("web:1");
+    return request;
+  }
+  /// All running managers come to hold the same state.
+  bool agree(Duration limit = 10s) {
+    return loop.run_until(
+        [this] {
+          const store::Store* first = nullptr;
+          for (auto& [id, node] : nodes) {
+            if (node->manager == nullptr || node->removed) {
+              continue;
+            }
+            const store::Store& one = node->manager->store();
+            first = first == nullptr ? &one : first;
+            if (one.applied_index() != first->applied_index() ||
+                one.state_hash() != first->state_hash()) {
+              return false;
+            }
+          }
+          return true;
+        },
+        limit);
+  }
+
+  testing::ManualLoop loop;
+  testing::InlineWorkers workers{loop};
+  testing::LocalBus bus;
+  Duration delay = 1ms;
+  std::set<std::pair<std::string, std::string>> cut;     // frames from first to second are lost
+  std::set<std::pair<std::string, std::string>> broken;  // no connection (names in order)
+  std::map<std::string, std::string> raft_config{{"segment_kib", "1024"}};
+  std::vector<MakeLoop> loops;
+  std::map<std::string, std::unique_ptr<Node>> nodes;
+
+ private:
+  const std::uint64_t seed_;
+  rpc::MethodTable none_;
+};
+
+}  // namespace skep::control
