@@ -71,6 +71,18 @@ class LocalBus::Participant final : public rpc::Caller {
     return bus_.endpoint(*this, *to)
         ->open(std::move(target), method, std::move(body), std::move(options), std::move(handlers));
   }
+  ~Participant() override {
+    // Also of links that are being broken already: nothing may call into what is gone.
+    for (const auto& [weak, side] : ends_) {
+      if (const auto link = weak.lock()) {
+        link->ends[side].reset();
+      }
+    }
+  }
+  void own(const std::shared_ptr<Link>& link, int side) {
+    std::erase_if(ends_, [](const auto& end) { return end.first.expired(); });
+    ends_.emplace_back(link, side);
+  }
   void forget(const rpc::RpcEndpoint* end) {
     std::erase_if(calls_, [end](const auto& entry) { return entry.second.first == end; });
   }
@@ -86,6 +98,7 @@ class LocalBus::Participant final : public rpc::Caller {
   }
 
   LocalBus& bus_;
+  std::vector<std::pair<std::weak_ptr<Link>, int>> ends_;
   rpc::CallId last_id_ = 0;
   std::map<rpc::CallId, std::pair<rpc::RpcEndpoint*, rpc::CallId>> calls_;
 };
@@ -192,6 +205,7 @@ rpc::RpcEndpoint* LocalBus::endpoint(Participant& from, Participant& to) {
 
 void LocalBus::make_endpoint(const std::shared_ptr<Link>& link, int side, Participant& from,
                              Participant& /*to*/) {
+  from.own(link, side);
   link->ends[side] = std::make_unique<rpc::RpcEndpoint>(
       loop_, from.table,
       [this, weak = std::weak_ptr<Link>(link), side](std::string header,

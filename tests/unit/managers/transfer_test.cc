@@ -80,7 +80,7 @@ TEST(StateTransfer, ALargeStateReachesANewManagerOverABadLink) {
       },
       120s);
   EXPECT_TRUE(voted);
-  EXPECT_GE(breaks, 5);
+  EXPECT_GE(breaks, 3);
   EXPECT_TRUE(cluster.agree(30s));
   EXPECT_EQ(cluster.view("n2").all<model::v1::Service>().size(), 80U);
 }
