@@ -18,6 +18,16 @@ Status check_principal(const bus::v1::Principal& principal, const std::string& n
                "NOT_THIS_NODE"};
 }
 
+/// Says where to look next, when there is a next.
+void refuse_session(rpc::TypedServerStream<methods::Session> stream, Error error,
+                    const std::function<dispatch::v1::SessionMessage()>& redirect) {
+  if (error.code == Code::kUnavailable) {
+    // Without credit for it the node tries the next manager it knows.
+    static_cast<void>(stream.send(redirect()));
+  }
+  stream.finish(std::move(error));
+}
+
 Error not_leading() {
   return Error{Code::kUnavailable, "this manager no longer leads; look for the leader",
                "NOT_LEADER"};
@@ -49,11 +59,7 @@ void DispatcherService::register_methods(rpc::MethodTable& table,
   table.on_stream<methods::Session>([service, redirect](const auto& request, SessionStream stream) {
     auto self = service();
     if (!self) {
-      if (self.error().code == Code::kUnavailable) {
-        // Without credit for it the node tries the next manager it knows.
-        static_cast<void>(stream.send(redirect()));
-      }
-      return stream.finish(std::move(self).error());
+      return refuse_session(std::move(stream), std::move(self).error(), redirect);
     }
     (*self)->open_session(request, std::move(stream));
   });
