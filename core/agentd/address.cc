@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <charconv>
 
+#include "core/link/tcp_socket.h"
 #include "skep/posix_env.h"
 
 namespace skep::agentd {
@@ -29,7 +30,7 @@ std::string join(const std::string& host, std::uint16_t port) {
 
 struct HostPort {
   std::string host;
-  std::uint16_t port = kManagementPort;
+  std::uint16_t port = link::kManagementPort;
 };
 
 Result<HostPort> split(const std::string& given) {
@@ -152,7 +153,7 @@ std::string address_towards(const std::string& host) {
   hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
   hints.ai_socktype = SOCK_DGRAM;
   addrinfo* found = nullptr;
-  if (::getaddrinfo(host.c_str(), "2377", &hints, &found) != 0) {
+  if (::getaddrinfo(host.c_str(), std::to_string(link::kManagementPort).c_str(), &hints, &found) != 0) {
     return {};
   }
   char text[INET6_ADDRSTRLEN] = {};

@@ -3,15 +3,12 @@
 // Which address a node tells the others. People give an IP, an interface or nothing, with or without
 // a port.
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "skep/result.h"
 
 namespace skep::agentd {
-
-inline constexpr std::uint16_t kManagementPort = 2377;
 
 struct InterfaceAddress {
   std::string interface;

@@ -9,6 +9,7 @@
 #include "core/agentd/agent_api.h"
 #include "core/agentd/version.h"
 #include "core/control/ca/ca_api.h"
+#include "core/control/errors.h"
 #include "skep/log.h"
 
 namespace skep::agentd {
@@ -88,8 +89,13 @@ Status Daemon::start() {
   link_ = std::make_unique<link::Link>(env_, bus_->table(), link::LinkOptions{.version = kVersion});
   swarm_ = std::make_unique<Swarm>(env_, bus_->caller(), *link_, *plugins_, paths_, config_, installation_id_);
   plugins_->register_methods(bus_->table());
-  control::Manager::register_methods(bus_->table(), [this] { return swarm_->manager(); });
-  control::register_ca_methods(bus_->table(), env_, *link_, [this] { return swarm_->manager(); });
+  const auto manager = [this]() -> Result<control::Manager*> {
+    control::Manager* here = swarm_->manager();
+    return here == nullptr && swarm_->membership() ? control::only_a_worker()
+                                                   : Result<control::Manager*>(here);
+  };
+  control::Manager::register_methods(bus_->table(), manager);
+  control::register_ca_methods(bus_->table(), env_, *link_, manager);
   register_agent_api(bus_->table(), env_, bus_->caller(), *swarm_, *plugins_, paths_, config_, installation_id_);
   SKEP_TRY(bus_->start());
   SKEP_TRY(plugins_->start(*bus_));

@@ -48,7 +48,7 @@ void Swarm::try_join(const std::shared_ptr<Attempt>& attempt) {
     attempt->done(std::move(error));
   };
   const std::string& manager = attempt->request.managers(attempt->next++);
-  const auto where = link::parse_host_port(manager, kManagementPort);
+  const auto where = link::parse_host_port(manager, link::kManagementPort);
   if (!where) {
     return fail(where.error());
   }

@@ -1,7 +1,6 @@
 // What a node is to others: its certificate, the listener of a manager, and what managers tell it.
 #include <algorithm>
 
-#include "core/agentd/address.h"
 #include "core/agentd/credentials.h"
 #include "core/agentd/identity.h"
 #include "core/agentd/swarm.h"
@@ -74,8 +73,8 @@ void Swarm::listen() {
 Status Swarm::first_listen(const agent::v1::InitRequest& request) {
   auto status = link_.listen(membership_->listen_address());
   const std::string& advertise = membership_->advertise_address();
-  const auto address = link::parse_host_port(membership_->listen_address(), kManagementPort);
-  const bool any_port = request.listen_address().empty() && address && address->port == kManagementPort &&
+  const auto address = link::parse_host_port(membership_->listen_address(), link::kManagementPort);
+  const bool any_port = request.listen_address().empty() && address && address->port == link::kManagementPort &&
                         (address->host.starts_with("127.") || address->host == "::1") &&
                         advertise == membership_->listen_address();
   if (status || !any_port || status.error().reason != "ADDRESS_IN_USE") {
@@ -114,12 +113,10 @@ ManagerCaller::Local Swarm::local_manager() const {
   if (!manager_) {
     return local;
   }
-  local.leads = manager_->leading();
-  const auto& consensus = manager_->consensus();
-  for (const auto& member : consensus.members()) {
-    if (member.id() == consensus.leader_id() && member.node_id() != membership_->node_id()) {
-      local.leader = ManagerAddress{member.node_id(), member.address()};
-    }
+  const auto leader = manager_->leader();
+  local.leads = leader && leader->here;
+  if (leader && !leader->here) {
+    local.leader = ManagerAddress{leader->node_id, leader->address};
   }
   return local;
 }

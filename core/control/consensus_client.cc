@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/control/errors.h"
 #include "core/model/ids.h"
 #include "skep/log.h"
 
@@ -16,10 +17,6 @@ constexpr Duration kBackoffMin = 50ms;
 constexpr Duration kBackoffMax = 2s;
 constexpr std::chrono::milliseconds kOpenDeadline{60'000};  // recovery reads the whole log
 constexpr std::chrono::milliseconds kBarrierDeadline{10'000};
-
-Error no_manager() {
-  return Error{Code::kFailedPrecondition, "this node is not a swarm manager", "NOT_A_MANAGER"};
-}
 
 /// Whether a plugin that is not there yet (or just restarts) explains the error.
 bool may_pass(const Error& error) {

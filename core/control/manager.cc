@@ -14,19 +14,6 @@ constexpr std::size_t kWaitersMax = 1'024;
 
 }  // namespace
 
-Error no_manager() {
-  return Error{Code::kFailedPrecondition,
-               "this node is not a swarm manager; run 'swarm init' here or ask a manager",
-               "NOT_A_MANAGER"};
-}
-Error no_leader() {
-  return Error{Code::kUnavailable, "the swarm has no leader now; try again in a moment",
-               "NO_LEADER"};
-}
-Error manager_stopped() {
-  return Error{Code::kUnavailable, "the manager stopped", "MANAGER_STOPPED"};
-}
-
 Manager::Impl::Impl(Env& e, rpc::Caller& local, std::shared_ptr<store::StateBackend> b,
                     ManagerConfig c, Handlers h, bus::Peers* p)
     : env(e),

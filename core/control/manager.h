@@ -6,12 +6,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/bus/peers.h"
 #include "core/control/consensus_client.h"
 #include "core/control/control_loop.h"
+#include "core/control/leader_route.h"
 #include "core/store/disk_state.h"
 #include "core/store/store.h"
 #include "skep/env.h"
@@ -35,6 +37,8 @@ struct ManagerConfig {
 
 class Manager {
  public:
+  /// The manager of this node, or why there is none (nullptr stands for errors.h no_manager()).
+  using Access = std::function<Result<Manager*>()>;
   using LoopFactory = std::function<std::unique_ptr<ControlLoop>(const LoopContext&)>;
   struct Handlers {
     /// The manager role cannot go on (damaged log, wrong cluster); the node side and its tasks can.
@@ -58,9 +62,8 @@ class Manager {
   Manager& operator=(const Manager&) = delete;
 
   /// Answers consensus/1 events, dispatch/1, control/1 and what other managers ask (consensus/1
-  /// deliver, manager/1) in `table`, once per process: `manager` is asked for every request and may
-  /// answer nullptr while this node is no manager.
-  static void register_methods(rpc::MethodTable& table, std::function<Manager*()> manager);
+  /// deliver, manager/1) in `table`, once per process: `manager` is asked for every request.
+  static void register_methods(rpc::MethodTable& table, const Access& manager);
 
   /// A loop to run while leading, in order of adding. Before start().
   void add_loop(LoopFactory factory);
@@ -89,6 +92,8 @@ class Manager {
   void peer_gone(const std::string& node_id);
 
   [[nodiscard]] bool leading() const;
+  /// Which manager leads, as far as known here.
+  [[nodiscard]] std::optional<LeaderRoute> leader() const;
   [[nodiscard]] const store::Store& store() const;
   [[nodiscard]] store::Proposer& proposer();
   [[nodiscard]] const ConsensusClient& consensus() const;

@@ -11,6 +11,7 @@
 
 #include "core/control/api/control_api.h"
 #include "core/control/dispatcher/dispatcher_service.h"
+#include "core/control/errors.h"
 #include "core/control/manager.h"
 #include "core/control/managers/forwarder.h"
 #include "core/control/managers/raft_mail.h"
@@ -20,10 +21,6 @@
 #include "core/control/managers/state_source.h"
 
 namespace skep::control {
-
-Error no_manager();
-Error no_leader();
-Error manager_stopped();
 
 class Manager::Impl {
  public:

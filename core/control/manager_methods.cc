@@ -10,7 +10,7 @@ namespace skep::control {
 /// Which method is answered by what.
 class Manager::Methods {
  public:
-  using Access = std::function<Impl*()>;
+  using Access = std::function<Result<Impl*>()>;
 
   static void register_mail(rpc::MethodTable& table, const Access& access);
   static void register_control(rpc::MethodTable& table, const Access& access);
@@ -31,26 +31,26 @@ Manager::~Manager() {
   impl_->stop([](Status) {});
 }
 
-void Manager::register_methods(rpc::MethodTable& table, std::function<Manager*()> manager) {
-  ConsensusClient::register_methods(table, [manager]() -> ConsensusClient* {
-    Manager* self = manager();
-    return self == nullptr ? nullptr : self->impl_->client.get();
-  });
-  const Methods::Access access = [manager]() -> Impl* {
-    Manager* self = manager();
-    return self == nullptr ? nullptr : self->impl_.get();
+void Manager::register_methods(rpc::MethodTable& table, const Access& manager) {
+  const Methods::Access access = [manager]() -> Result<Impl*> {
+    SKEP_TRY_ASSIGN(Manager * self, manager());
+    return self == nullptr ? Result<Impl*>(no_manager()) : self->impl_.get();
   };
+  ConsensusClient::register_methods(table, [access]() -> ConsensusClient* {
+    const auto impl = access();
+    return impl ? (*impl)->client.get() : nullptr;
+  });
   Methods::register_mail(table, access);
   Methods::register_managers(table, access);
   DispatcherService::register_methods(
       table,
       [access]() -> Result<DispatcherService*> {
-        Impl* impl = access();
-        return impl == nullptr ? no_manager() : impl->serving_dispatcher();
+        SKEP_TRY_ASSIGN(const Impl* impl, access());
+        return impl->serving_dispatcher();
       },
       [access] {
-        Impl* impl = access();
-        return impl == nullptr ? dispatch::v1::SessionMessage() : impl->redirect();
+        const auto impl = access();
+        return impl ? (*impl)->redirect() : dispatch::v1::SessionMessage();
       });
   Methods::register_control(table, access);
 }
@@ -59,23 +59,23 @@ void Manager::Methods::register_mail(rpc::MethodTable& table, const Access& acce
   namespace methods = consensus::v1::methods;
   table.on<methods::Send>([access](const auto& request, const rpc::CallContext& context,
                                    rpc::Reply<consensus::v1::SendResponse> reply) {
-    Impl* impl = access();
     if (auto driver = check_driver(context); !driver) {
       return reply(std::move(driver).error());
     }
-    const Status sent = impl == nullptr ? Status(no_manager()) : impl->mail->send(request);
+    const auto impl = access();
+    const Status sent = impl ? (*impl)->mail->send(request) : Status(impl.error());
     sent ? reply(consensus::v1::SendResponse()) : reply(sent.error());
   });
   table.on<methods::FetchSnapshot>([access](
                                        const auto& request, const rpc::CallContext& context,
                                        rpc::Reply<consensus::v1::FetchSnapshotResponse> reply) {
-    Impl* impl = access();
-    if (auto driver = check_driver(context); !driver || impl == nullptr) {
-      return reply(impl == nullptr ? no_manager() : std::move(driver).error());
+    const auto impl = access();
+    if (auto driver = check_driver(context); !driver || !impl) {
+      return reply(driver ? impl.error() : std::move(driver).error());
     }
     std::vector<consensus::v1::Member> members(request.members().begin(), request.members().end());
-    impl->mail->note_members(members);
-    impl->state_fetch->fetch(request.index(), request.source(),
+    (*impl)->mail->note_members(members);
+    (*impl)->state_fetch->fetch(request.index(), request.source(),
                              [reply](Result<std::uint64_t> fetched) {
                                if (!fetched) {
                                  return reply(std::move(fetched).error());
@@ -87,11 +87,12 @@ void Manager::Methods::register_mail(rpc::MethodTable& table, const Access& acce
   });
   table.on<methods::Deliver>([access](const auto& request, const rpc::CallContext& context,
                                       rpc::Reply<consensus::v1::DeliverResponse> reply) {
-    Impl* impl = access();
-    if (impl == nullptr) {
-      return reply(no_manager());
+    const auto impl = access();
+    if (!impl) {
+      return reply(impl.error());
     }
-    impl->mail->deliver(request, context.principal, impl->dispatcher != nullptr, std::move(reply));
+    (*impl)->mail->deliver(request, context.principal, (*impl)->dispatcher != nullptr,
+                           std::move(reply));
   });
 }
 
@@ -99,43 +100,42 @@ void Manager::Methods::register_managers(rpc::MethodTable& table, const Access& 
   namespace methods = manager::v1::methods;
   table.on<methods::Join>([access](const auto& request, const rpc::CallContext& context,
                                    rpc::Reply<manager::v1::JoinResponse> reply) {
-    Impl* impl = access();
-    impl == nullptr ? reply(no_manager()) : impl->join(request, context, std::move(reply));
+    const auto impl = access();
+    impl ? (*impl)->join(request, context, std::move(reply)) : reply(impl.error());
   });
   table.on_stream<methods::FetchState>([access](const auto& request, StateSource::Stream stream) {
-    Impl* impl = access();
+    const auto impl = access();
     const auto& principal = stream.context().principal;
     if (principal.kind() != "node" || principal.role() != "manager") {
       return stream.finish(Error{Code::kPermissionDenied, "only managers may have the whole state",
                                  "NOT_A_MANAGER"});
     }
-    impl == nullptr ? stream.finish(no_manager())
-                    : impl->state_source->serve(request, std::move(stream));
+    impl ? (*impl)->state_source->serve(request, std::move(stream)) : stream.finish(impl.error());
   });
   table.on<methods::CheckMember>([access](const auto& request, const rpc::CallContext& context,
                                           rpc::Reply<manager::v1::CheckMemberResponse> reply) {
-    Impl* impl = access();
-    impl == nullptr ? reply(no_manager()) : impl->check_member(request, context, std::move(reply));
+    const auto impl = access();
+    impl ? (*impl)->check_member(request, context, std::move(reply)) : reply(impl.error());
   });
 }
 
 void Manager::Methods::register_control(rpc::MethodTable& table, const Access& access) {
   // Answered only while this manager leads: the forwarder sees to that, and may find out late.
   const auto here = [access](bool read, std::function<void(Result<ControlApi*>)> then) {
-    Impl* impl = access();
-    if (impl == nullptr || impl->dispatcher == nullptr) {
-      return then(impl == nullptr ? no_manager() : not_leader_error());
+    const auto impl = access();
+    if (!impl || (*impl)->dispatcher == nullptr) {
+      return then(impl ? not_leader_error() : impl.error());
     }
-    if (!read || impl->client->members().size() <= 1) {
-      return then(impl->api.get());
+    if (!read || (*impl)->client->members().size() <= 1) {
+      return then((*impl)->api.get());
     }
     // A leader that was cut off does not know yet that another one writes.
-    impl->client->read_barrier([access, then = std::move(then)](Status status) {
-      Impl* now = access();
-      if (now == nullptr || now->dispatcher == nullptr || !status) {
-        return then(now == nullptr ? no_manager() : not_leader_error());
+    (*impl)->client->read_barrier([access, then = std::move(then)](const Status& status) {
+      const auto now = access();
+      if (!now || (*now)->dispatcher == nullptr || !status) {
+        return then(now ? not_leader_error() : now.error());
       }
-      then(now->api.get());
+      then((*now)->api.get());
     });
   };
   for (const auto kind : {Forwarder::Kind::kRead, Forwarder::Kind::kWrite}) {
@@ -156,21 +156,21 @@ rpc::MethodTable::Entry Manager::Methods::forwarded(const std::string& name,
   if (local.unary) {
     entry.unary = [name, local, kind, access](rpc::Body body, const rpc::CallContext& context,
                                               rpc::OnReply reply) {
-      Impl* impl = access();
-      if (impl == nullptr) {
-        return reply(no_manager());
+      const auto impl = access();
+      if (!impl) {
+        return reply(impl.error());
       }
-      impl->forwarder->call(kind, name, local.unary, std::move(body), context, std::move(reply));
+      (*impl)->forwarder->call(kind, name, local.unary, std::move(body), context, std::move(reply));
     };
   }
   if (local.stream) {
     entry.stream = [name, local, access](rpc::Body first,
                                          std::shared_ptr<rpc::ServerStream> stream) {
-      Impl* impl = access();
-      if (impl == nullptr) {
-        return stream->finish(no_manager());
+      const auto impl = access();
+      if (!impl) {
+        return stream->finish(impl.error());
       }
-      impl->forwarder->stream(name, local.stream, std::move(first), std::move(stream));
+      (*impl)->forwarder->stream(name, local.stream, std::move(first), std::move(stream));
     };
   }
   return entry;
@@ -203,6 +203,9 @@ void Manager::consensus_seen(std::uint64_t incarnation) {
   if (before != 0 && before != incarnation) {
     impl_->client->plugin_restarted();
   }
+}
+std::optional<LeaderRoute> Manager::leader() const {
+  return impl_->leader();
 }
 bool Manager::leading() const {
   return impl_->dispatcher != nullptr;

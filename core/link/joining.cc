@@ -46,7 +46,7 @@ struct Joining::State : std::enable_shared_from_this<State> {
 };
 
 Status Joining::State::begin() {
-  SKEP_TRY_ASSIGN(const HostPort address, parse_host_port(options.address, 2377));
+  SKEP_TRY_ASSIGN(const HostPort address, parse_host_port(options.address, kManagementPort));
   SKEP_TRY_ASSIGN(context, TlsContext::make({}));
   SKEP_TRY_ASSIGN(key, make_request());
   request.set_secret(token.secret);

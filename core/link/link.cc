@@ -49,7 +49,7 @@ Status Link::listen(const std::string& address) {
   if (!context_) {
     return Error{Code::kFailedPrecondition, "there is no certificate to listen with"};
   }
-  SKEP_TRY_ASSIGN(const HostPort where, parse_host_port(address, 2377));
+  SKEP_TRY_ASSIGN(const HostPort where, parse_host_port(address, kManagementPort));
   SKEP_TRY_ASSIGN(bus::Fd listener, listen_tcp(where));
   SKEP_TRY_ASSIGN(const std::uint16_t port, bound_port(listener.get()));
   stop_listening();

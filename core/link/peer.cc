@@ -58,7 +58,7 @@ Status Link::Peer::send(std::string header, std::string body) {
 }
 
 void Link::Peer::connect() {
-  const auto address = parse_host_port(address_, 2377);
+  const auto address = parse_host_port(address_, kManagementPort);
   if (!address) {
     // Through the loop: a call may not hear of itself from within call().
     retry_timer_ = link_.env_.loop.run_after(Duration(0), [this, error = address.error()] {

@@ -13,6 +13,9 @@
 
 namespace skep::link {
 
+/// Managers listen here unless told otherwise.
+inline constexpr std::uint16_t kManagementPort = 2377;
+
 struct HostPort {
   std::string host;  ///< without brackets
   std::uint16_t port = 0;

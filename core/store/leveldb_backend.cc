@@ -125,8 +125,7 @@ Status LevelDbBackend::open_handle() {
   return ok();
 }
 
-Result<std::shared_ptr<LevelDbBackend::Handle>> LevelDbBackend::open_at(
-    const std::string& directory) {
+Result<LevelDbBackend::HandlePtr> LevelDbBackend::open_at(const std::string& directory) {
   std::error_code failure;
   std::filesystem::create_directories(directory, failure);
   if (!failure) {

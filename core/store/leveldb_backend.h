@@ -40,16 +40,17 @@ class LevelDbBackend final : public StateBackend {
  private:
   class Cursor;
   struct Handle;
+  using HandlePtr = std::shared_ptr<Handle>;
   Result<LoadedState> read_all();
   Status open_handle();
   void close_handle();
-  Result<std::shared_ptr<Handle>> open_at(const std::string& directory);
+  Result<HandlePtr> open_at(const std::string& directory);
   /// A swap of states that a crash interrupted goes on or back.
   Status finish_swap();
 
   const std::string directory_;
-  std::shared_ptr<Handle> handle_;    // cursors share it
-  std::shared_ptr<Handle> incoming_;  // the state being gathered, in DIRECTORY.incoming
+  HandlePtr handle_;    // cursors share it
+  HandlePtr incoming_;  // the state being gathered, in DIRECTORY.incoming
 };
 
 }  // namespace skep::store

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/control/ca/ca.h"
+#include "core/control/errors.h"
 #include "core/link/join_token.h"
 #include "skep/ca.methods.h"
 #include "skep/log.h"
@@ -16,75 +17,68 @@ using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 
 constexpr Duration kLeaderWait = 10s;
 
-Error no_manager_here() {
-  return Error{Code::kFailedPrecondition, "this node is not a swarm manager: ask a manager", "NOT_A_MANAGER"};
-}
-
 class CaApi {
  public:
-  CaApi(Env& env, bus::Peers& peers, std::function<Manager*()> manager)
-      : env_(env), peers_(peers), manager_(std::move(manager)) {}
+  CaApi(Env& env, bus::Peers& peers, Manager::Access manager)
+      : env_(env), peers_(peers), manager_([manager = std::move(manager)]() -> Result<Manager*> {
+          SKEP_TRY_ASSIGN(Manager * here, manager());
+          return here == nullptr ? Result<Manager*>(no_manager()) : here;
+        }) {}
 
   Result<ca::v1::GetRootResponse> get_root() {
-    Manager* manager = manager_();
-    const auto cluster = manager == nullptr ? nullptr : manager->store().view().cluster();
+    SKEP_TRY_ASSIGN(const Manager* manager, manager_());
+    const auto cluster = manager->store().view().cluster();
     if (!cluster) {
-      return manager == nullptr ? no_manager_here()
-                                : Error{Code::kUnavailable, "this manager does not know the swarm yet", "NOT_READY"};
+      return Error{Code::kUnavailable, "this manager does not know the swarm yet", "NOT_READY"};
     }
     ca::v1::GetRootResponse response;
     response.set_certificate(cluster->root_ca().certificate());
     return response;
   }
 
-  void issue(const ca::v1::IssueRequest& request, const rpc::Reply<ca::v1::IssueResponse>& reply);
+  void issue(Manager& manager, const ca::v1::IssueRequest& request,
+             const rpc::Reply<ca::v1::IssueResponse>& reply);
   void renew(const ca::v1::RenewRequest& request, const bus::v1::Principal& who,
              const rpc::Reply<ca::v1::RenewResponse>& reply);
-  void join_token(const ca::v1::JoinTokenRequest& request, const rpc::Reply<ca::v1::JoinTokenResponse>& reply);
+  void join_token(Manager& manager, const ca::v1::JoinTokenRequest& request,
+                  const rpc::Reply<ca::v1::JoinTokenResponse>& reply);
 
   /// Runs `here` when this manager leads, asks the leader when another one does. A request that a
   /// manager passed on already is not passed on again.
   template <class M>
   void at_leader(const typename M::Request& request, const rpc::CallContext& context,
-                 rpc::Reply<typename M::Response> reply, std::function<void()> here) {
-    Manager* manager = manager_();
-    if (manager == nullptr) {
-      return reply(no_manager_here());
+                 rpc::Reply<typename M::Response> reply, std::function<void(Manager&)> here) {
+    const auto manager = manager_();
+    if (!manager) {
+      return reply(manager.error());
     }
-    if (manager->leading()) {
-      return here();
+    const auto leader = (*manager)->leader();
+    if (leader && leader->here) {
+      return here(**manager);
     }
-    const auto leader = leader_of(*manager);
     if (leader && context.principal.kind() != "node") {
-      rpc::call<M>(peers_.to(leader->node_id(), leader->address()), "core", request, {.deadline = 15s},
+      rpc::call<M>(peers_.to(leader->node_id, leader->address), "core", request, {.deadline = 15s},
                    std::move(reply));
       return;
     }
-    manager->when_leading(kLeaderWait, [here = std::move(here), reply](Status status) {
-      status ? here() : reply(std::move(status).error());
+    (*manager)->when_leading(kLeaderWait, [this, here = std::move(here), reply](Status status) {
+      const auto now = manager_();
+      status && now ? here(**now) : reply(status ? now.error() : std::move(status).error());
     });
   }
 
  private:
-  static std::optional<consensus::v1::Member> leader_of(const Manager& manager) {
-    for (const auto& member : manager.consensus().members()) {
-      if (member.id() == manager.consensus().leader_id() && member.node_id() != manager.config().node_id) {
-        return member;
-      }
-    }
-    return std::nullopt;
-  }
   Result<ca::v1::IssueResponse> issued(const std::string& node_id, const std::string& request);
 
   Env& env_;
   bus::Peers& peers_;
-  std::function<Manager*()> manager_;
+  const Manager::Access manager_;
 };
 
-void CaApi::issue(const ca::v1::IssueRequest& request, const rpc::Reply<ca::v1::IssueResponse>& reply) {
-  Manager* manager = manager_();
+void CaApi::issue(Manager& manager, const ca::v1::IssueRequest& request,
+                  const rpc::Reply<ca::v1::IssueResponse>& reply) {
   const std::string& full = request.advertise_address();
-  auto node = admit_joiner(manager->store().view(), request, full.substr(0, full.rfind(':')), env_.random);
+  auto node = admit_joiner(manager.store().view(), request, full.substr(0, full.rfind(':')), env_.random);
   if (!node) {
     SKEP_WARN("a joiner was refused", {"hostname", request.description().hostname()},
               {"cause", node.error().message});
@@ -93,7 +87,7 @@ void CaApi::issue(const ca::v1::IssueRequest& request, const rpc::Reply<ca::v1::
   const std::string id = node->id();
   store::Transaction transaction;
   transaction.put(*std::move(node));
-  manager->proposer().propose(std::move(transaction), [this, id, reply, csr = request.request()](
+  manager.proposer().propose(std::move(transaction), [this, id, reply, csr = request.request()](
                                                           Result<std::uint64_t> done) {
     if (!done) {
       return reply(std::move(done).error());
@@ -104,10 +98,7 @@ void CaApi::issue(const ca::v1::IssueRequest& request, const rpc::Reply<ca::v1::
 }
 
 Result<ca::v1::IssueResponse> CaApi::issued(const std::string& node_id, const std::string& request) {
-  Manager* manager = manager_();
-  if (manager == nullptr) {
-    return no_manager_here();
-  }
+  SKEP_TRY_ASSIGN(const Manager* manager, manager_());
   const store::View& view = manager->store().view();
   ca::v1::IssueResponse response;
   SKEP_TRY_ASSIGN(*response.mutable_certificate(), certify(view, node_id, request, env_.clock.wall_now()));
@@ -122,10 +113,11 @@ Result<ca::v1::IssueResponse> CaApi::issued(const std::string& node_id, const st
 
 void CaApi::renew(const ca::v1::RenewRequest& request, const bus::v1::Principal& who,
                   const rpc::Reply<ca::v1::RenewResponse>& reply) {
-  Manager* manager = manager_();
-  if (manager == nullptr) {
-    return reply(no_manager_here());
+  const auto found = manager_();
+  if (!found) {
+    return reply(found.error());
   }
+  const Manager* manager = *found;
   if (!manager->leading()) {  // another one might not know yet that the node was demoted or removed
     return reply(Error{Code::kUnavailable, "this manager does not lead; ask the leader", "NOT_LEADER"});
   }
@@ -141,10 +133,9 @@ void CaApi::renew(const ca::v1::RenewRequest& request, const bus::v1::Principal&
   reply(std::move(response));
 }
 
-void CaApi::join_token(const ca::v1::JoinTokenRequest& request,
+void CaApi::join_token(Manager& manager, const ca::v1::JoinTokenRequest& request,
                        const rpc::Reply<ca::v1::JoinTokenResponse>& reply) {
-  Manager* manager = manager_();
-  const auto cluster = manager->store().view().cluster();
+  const auto cluster = manager.store().view().cluster();
   if (!cluster || cluster->root_ca().key().empty()) {
     return reply(Error{Code::kFailedPrecondition, "this swarm has no certificate authority yet", "NO_ROOT_CA"});
   }
@@ -167,7 +158,7 @@ void CaApi::join_token(const ca::v1::JoinTokenRequest& request,
   store::Transaction transaction;
   const model::v1::RootCa rotated = root;
   transaction.put(std::move(changed));
-  manager->proposer().propose(std::move(transaction), [answer, rotated, reply](Result<std::uint64_t> done) {
+  manager.proposer().propose(std::move(transaction), [answer, rotated, reply](Result<std::uint64_t> done) {
     done ? answer(rotated) : reply(std::move(done).error());
   });
 }
@@ -175,11 +166,11 @@ void CaApi::join_token(const ca::v1::JoinTokenRequest& request,
 }  // namespace
 
 void register_ca_methods(rpc::MethodTable& table, Env& env, bus::Peers& peers,
-                         std::function<Manager*()> manager) {
+                         Manager::Access manager) {
   const auto api = std::make_shared<CaApi>(env, peers, std::move(manager));
   table.on<methods::GetRoot>([api](const auto&, const rpc::CallContext&, auto reply) { reply(api->get_root()); });
   table.on<methods::Issue>([api](const ca::v1::IssueRequest& request, const rpc::CallContext& context, auto reply) {
-    api->at_leader<methods::Issue>(request, context, reply, [api, request, reply] { api->issue(request, reply); });
+    api->at_leader<methods::Issue>(request, context, reply, [api, request, reply](Manager& leading) { api->issue(leading, request, reply); });
   });
   table.on<methods::Renew>([api](const ca::v1::RenewRequest& request, const rpc::CallContext& context, auto reply) {
     if (context.principal.kind() != "node" && context.principal.kind() != "core") {
@@ -193,7 +184,7 @@ void register_ca_methods(rpc::MethodTable& table, Env& env, bus::Peers& peers,
       return reply(Error{Code::kPermissionDenied, "plugins are not told join tokens", "NOT_ALLOWED"});
     }
     api->at_leader<methods::JoinToken>(request, context, reply,
-                                       [api, request, reply] { api->join_token(request, reply); });
+                                       [api, request, reply](Manager& leading) { api->join_token(leading, request, reply); });
   });
 }
 

@@ -4,8 +4,6 @@
 // rotates join tokens. The leading manager decides; another one passes joiners and token questions on to
 // it, once. Loop thread only.
 
-#include <functional>
-
 #include "core/bus/peers.h"
 #include "core/control/manager.h"
 #include "skep/env.h"
@@ -13,9 +11,8 @@
 
 namespace skep::control {
 
-/// Once per process; `manager` may answer nullptr while this node is none. `env` and `peers` outlive
-/// `table`.
+/// Once per process; `manager` is asked for every request. `env` and `peers` outlive `table`.
 void register_ca_methods(rpc::MethodTable& table, Env& env, bus::Peers& peers,
-                         std::function<Manager*()> manager);
+                         Manager::Access manager);
 
 }  // namespace skep::control

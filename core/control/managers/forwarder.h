@@ -12,17 +12,11 @@
 #include <string>
 
 #include "core/bus/peers.h"
+#include "core/control/leader_route.h"
 #include "skep/env.h"
 #include "skep/rpc.h"
 
 namespace skep::control {
-
-/// Which manager leads.
-struct LeaderRoute {
-  bool here = false;
-  std::string node_id = {};  ///< when not here
-  std::string address = {};
-};
 
 /// The error that says that this manager does not lead but another one does.
 Error not_leader_error();

@@ -1,6 +1,9 @@
 // The follower's part of the Raft state machine. See raft.h.
 
 #include <algorithm>
+#include <iterator>
+#include <set>
+#include <utility>
 
 #include "plugins/consensus/raft/raft.h"
 
@@ -91,10 +94,13 @@ void Raft::report_leader_gone() {
   if (role_ != Role::kFollower || leader_ == kNobody) {
     return;
   }
-  leader_ = kNobody;
-  // At once, but not all in the same tick.
-  const auto spread = static_cast<unsigned>(options_.random(std::max(2U, options_.election_ticks / 4)));
-  election_elapsed_ = std::max(election_elapsed_, election_timeout_ - std::min(election_timeout_, spread + 1));
+  // One after the other, each two ticks after the one before, the leader left out: whoever is first
+  // wins before the next stands, so that votes do not split.
+  std::set<MemberId> others = quorum_.all();
+  others.erase(std::exchange(leader_, kNobody));
+  const auto rank = static_cast<unsigned>(std::distance(others.begin(), others.lower_bound(options_.id)));
+  const unsigned wait = std::min(election_timeout_, 1 + 2 * rank);
+  election_elapsed_ = std::max(election_elapsed_, election_timeout_ - wait);
 }
 
 }  // namespace skep::raft

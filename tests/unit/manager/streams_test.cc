@@ -191,7 +191,7 @@ TEST(DispatcherService, SessionsEndWithTheLeadership) {
   api.manager->consensus_restarted();
   api.world.loop.advance(10ms);
   ASSERT_FALSE(ended);
-  EXPECT_EQ(ended.error().reason, "NO_LEADER");
+  EXPECT_EQ(ended.error().reason, "NOT_LEADER");
 }
 
 }  // namespace

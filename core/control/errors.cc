@@ -1,0 +1,28 @@
+#include "core/control/errors.h"
+
+namespace skep::control {
+
+Error no_manager() {
+  return Error{Code::kFailedPrecondition,
+               "this node is not a swarm manager: use 'agentctl swarm init' or 'agentctl swarm join' to "
+               "connect this node to a swarm and try again",
+               "NOT_A_MANAGER"};
+}
+
+Error only_a_worker() {
+  return Error{Code::kFailedPrecondition,
+               "this node is not a swarm manager: worker nodes can't be used to view or modify cluster "
+               "state; run this command on a manager node or promote the current node to a manager",
+               "NOT_A_MANAGER"};
+}
+
+Error no_leader() {
+  return Error{Code::kUnavailable, "the swarm has no leader now; try again in a moment",
+               "NO_LEADER"};
+}
+
+Error manager_stopped() {
+  return Error{Code::kUnavailable, "the manager stopped", "MANAGER_STOPPED"};
+}
+
+}  // namespace skep::control

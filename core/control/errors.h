@@ -1,0 +1,18 @@
+#pragma once
+
+// Errors that several parts of a manager answer with.
+
+#include "skep/result.h"
+
+namespace skep::control {
+
+/// kFailedPrecondition NOT_A_MANAGER: this node is in no swarm.
+Error no_manager();
+/// kFailedPrecondition NOT_A_MANAGER: this node is a worker.
+Error only_a_worker();
+/// kUnavailable NO_LEADER.
+Error no_leader();
+/// kUnavailable MANAGER_STOPPED.
+Error manager_stopped();
+
+}  // namespace skep::control
