@@ -16,6 +16,8 @@ namespace {
 
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 
+constexpr Duration kStopPatience = 2min;
+
 std::string operating_system(Disk& disk) {
   auto content = disk.read_file("/etc/os-release");
   const std::string key = "PRETTY_NAME=\"";
@@ -183,7 +185,7 @@ class AgentApi {
 
 void register_agent_api(rpc::MethodTable& table, Env& env, rpc::Caller& caller, Swarm& swarm,
                         host::PluginHost& plugins, const Paths& paths, const Config& config,
-                        const std::string& installation_id) {
+                        const std::string& installation_id, std::function<void()> end_agent) {
   using namespace agent::v1::methods;  // NOLINT(google-build-using-namespace)
   auto api = std::make_shared<AgentApi>(env, caller, swarm, plugins, paths, config, installation_id);
   table.on<Info>([api](const auto&, const rpc::CallContext&, auto reply) { api->info(reply); });
@@ -214,6 +216,17 @@ void register_agent_api(rpc::MethodTable& table, Env& env, rpc::Caller& caller, 
         return reply(std::move(status).error());
       }
       reply(agent::v1::LeaveResponse{});
+    });
+  });
+  table.on<Stop>([&swarm, end_agent = std::move(end_agent)](const agent::v1::StopRequest& request,
+                                                             const rpc::CallContext&, auto reply) {
+    const Duration patience = request.patience() > 0 ? Duration(request.patience()) : Duration(kStopPatience);
+    swarm.hand_over(patience, [end_agent, reply](Status status) {
+      if (!status) {
+        return reply(std::move(status).error());
+      }
+      reply(agent::v1::StopResponse());
+      end_agent();
     });
   });
   table.on<ListContainers>([&caller, &plugins](const agent::v1::ListContainersRequest& request,

@@ -96,7 +96,8 @@ Status Daemon::start() {
   };
   control::Manager::register_methods(bus_->table(), manager);
   control::register_ca_methods(bus_->table(), env_, *link_, manager);
-  register_agent_api(bus_->table(), env_, bus_->caller(), *swarm_, *plugins_, paths_, config_, installation_id_);
+  register_agent_api(bus_->table(), env_, bus_->caller(), *swarm_, *plugins_, paths_, config_, installation_id_,
+                     [this] { begin_stop(); });
   SKEP_TRY(bus_->start());
   SKEP_TRY(plugins_->start(*bus_));
   SKEP_TRY(swarm_->start());

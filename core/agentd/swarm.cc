@@ -46,13 +46,27 @@ Swarm::Swarm(Env& env, rpc::Caller& caller, link::Link& link, host::PluginHost& 
       node_caller_(std::make_unique<ManagerCaller>(
           caller, link, book_, [this] { return local_manager(); },
           [this] { return membership_ ? membership_->node_id() : std::string(); })),
+      promotion_(env, *node_caller_, promotion_hooks()),
       drivers_(std::make_unique<Drivers>(plugins)),
-      sandboxes_(std::make_unique<node::PosixSandboxMaker>(env, paths.run_dir + "/sandbox")) {}
+      sandboxes_(std::make_unique<node::PosixSandboxMaker>(env, paths.run_dir + "/sandbox")) {
+  link_.set_still_manager([this](const std::string& node_id) {
+    return !manager_ || manager_->is_manager(node_id);
+  });
+  // Told until a session works again.
+  link_.set_on_rejected([this](const std::string&, const Error& error) { link_trouble_ = error.message; });
+  link_.set_on_gone([this](const std::string& node_id) {
+    if (manager_) {
+      manager_->peer_gone(node_id);
+    }
+  });
+}
 
 Swarm::~Swarm() {
   env_.loop.cancel_timer(renewal_timer_);
   env_.loop.cancel_timer(listen_timer_);
   link_.set_on_rejected({});
+  link_.set_on_gone({});
+  link_.set_still_manager({});
 }
 
 Status Swarm::start() {
@@ -65,12 +79,12 @@ Status Swarm::start() {
   }
   start_link();
   if (membership_->manager()) {
-    start_manager([this](Status status) {
-      if (!status) {
-        trouble_ = status.error().message;
-        SKEP_ERROR("the manager role cannot start; tasks keep running", {"cause", trouble_});
-      }
-    });
+    start_manager(member_.wrap([this](const Status& status) { manager_started(status); }));
+  } else if (env_.disk.exists(paths_.state_dir + "/manager.db")) {
+    // A demotion that was interrupted: a worker keeps nothing of a manager.
+    if (auto removed = remove_manager_state(); !removed) {
+      SKEP_ERROR("what this node kept as a manager is not removed", {"cause", removed.error().message});
+    }
   }
   return start_node();
 }
@@ -89,11 +103,16 @@ void Swarm::stop(std::function<void()> done) {
   if (!manager_) {
     return done();
   }
-  manager_->stop([done = std::move(done)](Status status) {
-    if (!status) {
-      SKEP_WARN("manager state not saved at the stop; the log has it", {"cause", status.error().message});
+  manager_->hand_over([this, done = std::move(done)] {
+    if (!manager_) {
+      return done();
     }
-    done();
+    manager_->stop([done](const Status& status) {
+      if (!status) {
+        SKEP_WARN("manager state not saved at the stop; the log has it", {"cause", status.error().message});
+      }
+      done();
+    });
   });
 }
 
@@ -153,6 +172,7 @@ void Swarm::start_manager(std::function<void(Status)> done) {
     self.set_address(membership_->advertise_address());
     config.bootstrap.push_back(self);
   }
+  config.join_members = join_members_;
   control::Manager::Handlers handlers;
   handlers.on_leading = [this](bool leading) {
     if (leading && !credentials_) {
@@ -163,9 +183,10 @@ void Swarm::start_manager(std::function<void(Status)> done) {
     trouble_ = error.message;
     SKEP_ERROR("the manager role stopped; tasks keep running", {"cause", error.message});
   };
+  handlers.on_removed = [this] { demoted(); };
   manager_ = std::make_unique<control::Manager>(
       env_, caller_, std::make_shared<store::LevelDbBackend>(paths_.state_dir + "/manager.db"),
-      std::move(config), std::move(handlers));
+      std::move(config), std::move(handlers), &link_);
   for (auto& make_loop : control::standard_loops()) {
     manager_->add_loop(std::move(make_loop));
   }

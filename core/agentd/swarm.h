@@ -11,6 +11,8 @@
 #include "core/agentd/config.h"
 #include "core/agentd/manager_book.h"
 #include "core/agentd/manager_caller.h"
+#include "core/agentd/member_token.h"
+#include "core/agentd/promotion.h"
 #include "core/control/manager.h"
 #include "core/link/joining.h"
 #include "core/link/link.h"
@@ -20,6 +22,7 @@
 #include "core/node/posix_sandbox.h"
 #include "core/pluginhost/plugin_host.h"
 #include "skep/agent.pb.h"
+#include "skep/ca.pb.h"
 #include "skep/env.h"
 
 namespace skep::agentd {
@@ -37,6 +40,9 @@ class Swarm {
   Status start();
   /// Before stop(), when this agent will be back: managers then wait for it. Within a second.
   void announce_restart(std::function<void()> done);
+  /// Other nodes take this one's tasks over. ok() once none is left here; kTimeout TASKS_LEFT after
+  /// `patience`: then it takes tasks again.
+  void hand_over(Duration patience, std::function<void(Status)> done);
   /// Stops manager and node side; tasks stay.
   void stop(std::function<void()> done);
 
@@ -52,8 +58,7 @@ class Swarm {
   [[nodiscard]] control::Manager* manager() { return manager_.get(); }
   [[nodiscard]] node::NodeAgent* node() { return node_.get(); }
   [[nodiscard]] const std::optional<agent::v1::SwarmMembership>& membership() const { return membership_; }
-  /// "inactive", "pending", "active" or "error".
-  [[nodiscard]] std::string state() const;
+  [[nodiscard]] std::string state() const;  ///< "inactive", "pending", "active" or "error"
   [[nodiscard]] const std::string& trouble() const { return trouble_.empty() ? link_trouble_ : trouble_; }
   [[nodiscard]] const std::string& listen_trouble() const { return listen_trouble_; }
   /// Where managers are, as far as this node knows: "ID=HOST:PORT".
@@ -63,8 +68,7 @@ class Swarm {
  private:
   class Drivers;  // PluginHost as the node side's DriverDirectory
 
-  /// Its log must be opened again after a restart of the plugin.
-  void tell_manager_of_consensus();
+  void tell_manager_of_consensus();  // its log is opened again after a restart of the plugin
   Status start_node();
 
   // Certificates, the listener, and what managers tell (swarm_link.cc).
@@ -72,13 +76,22 @@ class Swarm {
   Status use(const link::Credentials& credentials);
   Status save_and_use(const link::Credentials& credentials);
   void listen();
-  /// A manager whose certificate files are gone makes itself new ones from the swarm's root.
-  void certify_self();
+  void certify_self();  // a manager whose certificate files are gone, from the swarm's root
   void learn(const dispatch::v1::SessionMessage& message);
   void arm_renewal(const std::string& certificate);
   void renew();
-  void renewed(const Result<ca::v1::RenewResponse>& reply);
+  void fetch_certificate(std::function<void(const Status&)> done);  // in the role this node has now
+  Status take_certificate(const ca::v1::RenewResponse& reply);
+  [[nodiscard]] std::optional<link::Role> certificate_role() const;
   ManagerCaller::Local local_manager() const;
+
+  // Becoming a manager, and a worker again (swarm_manager.cc).
+  Promotion::Hooks promotion_hooks();
+  void role_told(model::v1::NodeRole role);
+  Status taken_in(const manager::v1::JoinResponse& answer);
+  void manager_started(const Status& status);
+  void demoted();
+  Status remove_manager_state();
 
   // Joining (swarm_join.cc).
   struct Attempt;
@@ -94,7 +107,13 @@ class Swarm {
   void bootstrap(const agent::v1::InitRequest& request, const model::v1::RootCa& root,
                  std::function<void(Status)> done);
   void give_up_init(Error error, const std::function<void(Result<std::string>)>& done);
+  // Leaving (swarm_leave.cc).
+  [[nodiscard]] Error leave_warning() const;
+  /// A manager becomes a worker first, where the others can do without it; gives up after a while.
+  void step_down(std::function<void()> then);
+  void await_worker(TimePoint deadline, std::function<void()> then);
   void remove_tasks(std::function<void()> done);
+  void await_no_tasks(TimePoint deadline, std::function<void(Status)> done);
   Status forget();
 
   Env& env_;
@@ -113,6 +132,9 @@ class Swarm {
   std::optional<link::Credentials> credentials_;
   std::unique_ptr<ManagerCaller> node_caller_;
   std::unique_ptr<link::Joining> joining_;
+  MemberToken member_;
+  std::vector<consensus::v1::Member> join_members_;  // as the join answered, until the log tells
+  Promotion promotion_;
   TimerId renewal_timer_ = 0;
   TimerId listen_timer_ = 0;
   std::unique_ptr<Drivers> drivers_;

@@ -110,7 +110,11 @@ void Swarm::joined(const std::shared_ptr<Attempt>& attempt, link::Joined joined)
     return attempt->done(std::move(status));
   }
   SKEP_INFO("this node joined a swarm", {"node", membership.node_id()}, {"cluster", membership.cluster_id()});
-  attempt->done(ok());
+  if (!joined.answer.manager()) {
+    return attempt->done(ok());
+  }
+  promotion_.await(attempt->done);
+  role_told(model::v1::NODE_ROLE_MANAGER);
 }
 
 }  // namespace skep::agentd

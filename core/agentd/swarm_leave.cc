@@ -2,6 +2,7 @@
 #include "core/agentd/credentials.h"
 #include "core/agentd/identity.h"
 #include "core/agentd/swarm.h"
+#include "skep/control.methods.h"
 #include "skep/log.h"
 #include "skep/network.methods.h"
 #include "skep/runtime.methods.h"
@@ -12,6 +13,8 @@ namespace skep::agentd {
 namespace {
 
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
+constexpr Duration kTasksLookAgain = 200ms;
+constexpr std::chrono::milliseconds kStepDownLimit = 10s;
 
 /// Runs callbacks one after the other; `next` starts the following one.
 using StepDone = std::function<void()>;
@@ -48,23 +51,105 @@ void Swarm::leave(bool force, std::function<void(Status)> done) {
                       "CHANGING"});
   }
   if (membership_->manager() && !force) {
-    return done(Error{Code::kFailedPrecondition,
-                      "you are attempting to leave the swarm on a node that is participating as a manager. "
-                      "Removing the last manager erases all current state of the swarm. Use `--force` to "
-                      "ignore this message",
-                      "LAST_MANAGER"});
+    return done(leave_warning());
   }
   changing_ = true;
-  stop([this, done] {
-    manager_.reset();
-    node_.reset();
-    records_.reset();
-    remove_tasks([this, done] {
-      auto status = forget();
-      changing_ = false;
-      done(std::move(status));
+  step_down([this, done] {
+    stop([this, done] {
+      manager_.reset();
+      node_.reset();
+      records_.reset();
+      remove_tasks([this, done] {
+        auto status = forget();
+        changing_ = false;
+        done(std::move(status));
+      });
     });
   });
+}
+
+Error Swarm::leave_warning() const {
+  const std::size_t managers = manager_ ? manager_->consensus().members().size() : 0;
+  std::string text = "you are attempting to leave the swarm on a node that is participating as a manager. ";
+  if (managers <= 1) {
+    return Error{Code::kFailedPrecondition,
+                 text + "Removing the last manager erases all current state of the swarm. Use `--force` to "
+                        "ignore this message",
+                 "LAST_MANAGER"};
+  }
+  if (managers - 1 < managers / 2 + 1) {
+    text += "Removing this node leaves " + std::to_string(managers - 1) + " managers out of " +
+            std::to_string(managers) + ". Without a Raft quorum your swarm will be inaccessible. ";
+  }
+  return Error{Code::kFailedPrecondition,
+               text + "The only way to restore a swarm that has lost consensus is to reinitialize it with "
+                      "`--force-new-cluster`. Demote this node first, or use `--force` to suppress this message",
+               "NODE_IS_MANAGER"};
+}
+
+void Swarm::step_down(std::function<void()> then) {
+  namespace methods = control::v1::methods;
+  if (!manager_ || manager_->consensus().members().size() <= 1) {
+    return then();
+  }
+  const auto go_on = [then](const Error& why) {
+    SKEP_WARN("this manager leaves without the others' consent", {"cause", why.message});
+    then();
+  };
+  control::v1::GetNodeRequest get;
+  get.set_ref(membership_->node_id());
+  rpc::call<methods::GetNode>(
+      caller_, "core", get, {.deadline = kStepDownLimit},
+      [this, then, go_on](const Result<control::v1::GetNodeResponse>& node) {
+        if (!node) {
+          return go_on(node.error());
+        }
+        control::v1::UpdateNodeRequest update;
+        update.set_ref(node->node().id());
+        update.set_version(node->node().meta().version());
+        *update.mutable_spec() = node->node().spec();
+        update.mutable_spec()->set_role(model::v1::NODE_ROLE_WORKER);
+        rpc::call<methods::UpdateNode>(caller_, "core", update, {.deadline = kStepDownLimit},
+                                       [this, then, go_on](const auto& updated) {
+                                         updated ? await_worker(env_.clock.now() + kStepDownLimit, then)
+                                                 : go_on(updated.error());
+                                       });
+      });
+}
+
+void Swarm::await_worker(TimePoint deadline, std::function<void()> then) {
+  if (!membership_->manager() || env_.clock.now() >= deadline) {
+    return then();
+  }
+  env_.loop.run_after(kTasksLookAgain, [this, deadline, then = std::move(then)] {
+    await_worker(deadline, then);
+  });
+}
+
+void Swarm::hand_over(Duration patience, std::function<void(Status)> done) {
+  if (!node_) {
+    return done(ok());
+  }
+  SKEP_INFO("this node hands its tasks over");
+  node_->set_stopping(true);
+  await_no_tasks(env_.clock.now() + patience, std::move(done));
+}
+
+void Swarm::await_no_tasks(TimePoint deadline, std::function<void(Status)> done) {
+  const std::size_t left = node_ ? node_->counters().alive : 0;
+  if (left == 0) {
+    return done(ok());
+  }
+  if (env_.clock.now() >= deadline) {
+    node_->set_stopping(false);
+    return done(Error{Code::kTimeout,
+                      std::to_string(left) + " tasks still run here: the managers cannot be reached, or the "
+                      "tasks take longer to end; this node goes on",
+                      "TASKS_LEFT"});
+  }
+  env_.loop.run_after(kTasksLookAgain, member_.wrap([this, deadline, done = std::move(done)] {
+    await_no_tasks(deadline, done);
+  }));
 }
 
 void Swarm::remove_tasks(std::function<void()> done) {
@@ -107,6 +192,9 @@ Status Swarm::forget() {
   listen_trouble_.clear();
   joining_.reset();
   credentials_.reset();
+  member_.expire();
+  join_members_.clear();
+  promotion_.give_up(Error{Code::kCancelled, "this node left the swarm", "LEFT"});
   book_.forget();
   env_.loop.cancel_timer(std::exchange(renewal_timer_, 0));
   env_.loop.cancel_timer(std::exchange(listen_timer_, 0));
@@ -120,9 +208,8 @@ Status Swarm::forget() {
     }
   }
   SKEP_TRY(forget_credentials(paths_, env_.disk));
-  SKEP_TRY(env_.disk.remove_tree(paths_.state_dir + "/manager.db"));
   SKEP_TRY(env_.disk.remove_tree(paths_.state_dir + "/node.db"));
-  SKEP_TRY(plugins_.reset_state(config_.consensus));
+  SKEP_TRY(remove_manager_state());
   return forget_membership(paths_, env_.disk);
 }
 

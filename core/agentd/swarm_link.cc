@@ -18,10 +18,6 @@ constexpr Duration kRenewAgain = 30s;
 
 void Swarm::start_link() {
   book_.learn({membership_->managers().begin(), membership_->managers().end()}, "");
-  link_.set_on_rejected([this](const std::string&, const Error& error) {
-    // Told until a session works again.
-    link_trouble_ = error.message;
-  });
   auto loaded = load_credentials(paths_, env_.disk);
   if (loaded && *loaded) {
     if (auto status = use(**loaded); !status) {
@@ -127,6 +123,7 @@ void Swarm::learn(const dispatch::v1::SessionMessage& message) {
   }
   if (!message.session_id().empty()) {
     link_trouble_.clear();
+    role_told(message.node().spec().role());
   }
   if (book_.learn({message.managers().begin(), message.managers().end()}, message.leader())) {
     const auto managers = book_.managers();
@@ -155,38 +152,46 @@ void Swarm::arm_renewal(const std::string& certificate) {
 }
 
 void Swarm::renew() {
-  auto request = credentials_ ? link::request_for(credentials_->pair.key)
-                              : Result<std::string>(Error{Code::kInternal, "there is no key"});
-  if (!request) {
-    return renewed(request.error());
-  }
-  ca::v1::RenewRequest message;
-  message.set_request(*request);
-  rpc::call<ca::v1::methods::Renew>(*node_caller_, std::string(kManagerTarget), message, {.deadline = 15s},
-                                    [this](const Result<ca::v1::RenewResponse>& reply) { renewed(reply); });
-}
-
-void Swarm::renewed(const Result<ca::v1::RenewResponse>& reply) {
-  Status status = reply ? ok() : Status(reply.error());
-  if (status && credentials_) {
-    link::Credentials fresh = *credentials_;
-    fresh.pair.certificate = reply->certificate();
-    fresh.roots = reply->root();
-    auto facts = link::verify_certificate(fresh.pair.certificate, fresh.roots, fresh.cluster_id,
-                                          env_.clock.wall_now());
-    status = facts ? save_and_use(fresh) : Status(facts.error());
-  }
-  if (status) {
-    SKEP_INFO("the certificate of this node was renewed");
-    return;
-  }
-  SKEP_WARN("the certificate was not renewed; trying again", {"cause", status.error().message});
-  if (membership_) {
+  fetch_certificate([this](const Status& status) {
+    if (status) {
+      SKEP_INFO("the certificate of this node was renewed");
+      return;
+    }
+    SKEP_WARN("the certificate was not renewed; trying again", {"cause", status.error().message});
+    env_.loop.cancel_timer(renewal_timer_);
     renewal_timer_ = env_.loop.run_after(kRenewAgain, [this] {
       renewal_timer_ = 0;
       renew();
     });
+  });
+}
+
+void Swarm::fetch_certificate(std::function<void(const Status&)> done) {
+  auto request = credentials_ ? link::request_for(credentials_->pair.key)
+                              : Result<std::string>(Error{Code::kInternal, "there is no key"});
+  if (!request) {
+    return done(request.error());
   }
+  ca::v1::RenewRequest message;
+  message.set_request(*request);
+  rpc::call<ca::v1::methods::Renew>(
+      *node_caller_, std::string(kManagerTarget), message, {.deadline = 15s},
+      member_.wrap([this, done = std::move(done)](const Result<ca::v1::RenewResponse>& reply) {
+        done(reply ? take_certificate(*reply) : Status(reply.error()));
+      }));
+}
+
+Status Swarm::take_certificate(const ca::v1::RenewResponse& reply) {
+  link::Credentials fresh = *credentials_;
+  fresh.pair.certificate = reply.certificate();
+  fresh.roots = reply.root();
+  SKEP_TRY_ASSIGN(const auto facts, link::verify_certificate(fresh.pair.certificate, fresh.roots,
+                                                             fresh.cluster_id, env_.clock.wall_now()));
+  if (facts.identity.role != link::Role::kManager && membership_->manager()) {
+    // Its voice still counts until the log has let it go.
+    return Error{Code::kUnavailable, "this manager is being demoted; it becomes a worker first"};
+  }
+  return save_and_use(fresh);
 }
 
 }  // namespace skep::agentd

@@ -1,5 +1,6 @@
 // The life of a manager: start, leadership, stop. See manager.h.
 
+#include <algorithm>
 #include <utility>
 
 #include "core/control/manager_impl.h"
@@ -52,7 +53,10 @@ Manager::Impl::Impl(Env& e, rpc::Caller& local, std::shared_ptr<store::StateBack
                                                        state_source->drop_all(manager_stopped());
                                                        client->hold_entries();
                                                      },
-                                                     [this](bool) { client->state_replaced(); }});
+                                                     [this](bool) {
+                                                       client->state_replaced();
+                                                       refuse_removed();
+                                                     }});
   forwarder = std::make_unique<Forwarder>(
       env, peers, [this](Duration wait, auto then) { find_leader(wait, std::move(then)); });
   api = std::make_unique<ControlApi>(
@@ -64,14 +68,31 @@ Manager::Impl::Impl(Env& e, rpc::Caller& local, std::shared_ptr<store::StateBack
                            check_demotion(node_id, std::move(done));
                          },
                          [this](const std::string& node_id) { return is_member(node_id); }});
-  removals = store.subscribe([this](const store::Commit& commit) { refuse_removed(commit); });
+  removals = store.subscribe([this](const store::Commit& commit) {
+    if (std::any_of(commit.events.begin(), commit.events.end(),
+                    [](const auto& event) { return event.table == store::Table::kCluster; })) {
+      refuse_removed();
+    }
+  });
 }
 
-void Manager::Impl::refuse_removed(const store::Commit& commit) {
-  for (const auto& event : commit.events) {
-    if (peers != nullptr && event.table == store::Table::kNode &&
-        event.action != store::Action::kUpdated) {
-      peers->refuse(event.id, event.action == store::Action::kRemoved);
+void Manager::Impl::refuse_removed() {
+  const auto cluster = store.view().cluster();
+  if (peers == nullptr || cluster == nullptr) {
+    return;
+  }
+  const auto& removed = cluster->removed_nodes();
+  for (auto it = refused.begin(); it != refused.end();) {
+    if (removed.contains(*it)) {
+      ++it;
+    } else {
+      peers->refuse(*it, false);
+      it = refused.erase(it);
+    }
+  }
+  for (const auto& [id, until] : removed) {
+    if (refused.insert(id).second) {
+      peers->refuse(id, true);
     }
   }
 }
@@ -91,6 +112,7 @@ void Manager::Impl::load(bool second_try) {
       if (!disk_trouble.empty()) {
         disk_trouble_changed("");
       }
+      refuse_removed();
       return client->start();
     }
     if (status.error().retryable()) {
@@ -142,8 +164,12 @@ void Manager::Impl::fail(Error error) {
 }
 
 void Manager::Impl::stop(std::function<void(Status)> done) {
-  if (std::exchange(ended, true)) {
+  if (closing->done) {
     return done(ok());
+  }
+  closing->waiting.push_back(std::move(done));
+  if (std::exchange(ended, true)) {
+    return;
   }
   if (auto started = std::exchange(on_started, nullptr)) {
     env.loop.post([started = std::move(started)] { started(manager_stopped()); });
@@ -162,8 +188,13 @@ void Manager::Impl::stop(std::function<void(Status)> done) {
     waiter.then(manager_stopped());
   }
   // Posted: whoever is called may drop the manager.
-  disk->close([loop = &env.loop, done = std::move(done)](Status status) {
-    loop->post([done, status = std::move(status)] { done(status); });
+  disk->close([loop = &env.loop, closing = closing](const Status& status) {
+    loop->post([closing, status] {
+      closing->done = true;
+      for (const auto& waiting : std::exchange(closing->waiting, {})) {
+        waiting(status);
+      }
+    });
   });
 }
 

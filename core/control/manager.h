@@ -46,9 +46,9 @@ class Manager {
     std::function<void(const Error&)> on_fatal = {};
     /// true: this manager leads now.
     std::function<void(bool leading)> on_leading = {};
-    /// This node was demoted: its member left the log for good. Already stopped when this is
-    /// called, from the loop; its log and state are to be removed (a new member id comes with the
-    /// next join).
+    /// This node was demoted: its member left the log for good. Already stopped, and its state on
+    /// disk closed, when this is called, from the loop; its log and state are to be removed (a new
+    /// member id comes with the next join).
     std::function<void()> on_removed = {};
   };
 
@@ -71,6 +71,9 @@ class Manager {
   /// Loads the state, opens the log. `done` comes once the log is open (leading may come later), or
   /// with the error that on_fatal would get. Tries for ever while the plugin is only unavailable.
   void start(std::function<void(Status)> done);
+  /// Before stop(): another manager leads soon, if this one does and another can. `done` within two
+  /// seconds in any case.
+  void hand_over(std::function<void()> done);
   /// Ends loops, streams and proposals, writes and syncs the state. No handler is called
   /// afterwards.
   void stop(std::function<void(Status)> done);
@@ -91,6 +94,9 @@ class Manager {
   /// The last connection to or from that node broke (bus::Peers tells).
   void peer_gone(const std::string& node_id);
 
+  /// Whether that node may act as a manager, whatever its certificate says: it shall be one, is still a
+  /// member, or is not known here yet.
+  [[nodiscard]] bool is_manager(const std::string& node_id) const;
   [[nodiscard]] bool leading() const;
   /// Which manager leads, as far as known here.
   [[nodiscard]] std::optional<LeaderRoute> leader() const;

@@ -13,6 +13,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration kLeaderWait = 10s;
+constexpr Duration kHandOverLimit = 1s;
 constexpr std::chrono::milliseconds kPassedOnDeadline{30'000};
 
 /// Managers ask for themselves, or pass on for others what they were asked.
@@ -105,6 +106,21 @@ void Manager::Impl::leader_changed(std::uint64_t leader_id) {
   wake_waiters();
 }
 
+void Manager::Impl::hand_over(std::function<void()> done) {
+  if (role_manager == nullptr || client->members().size() <= 1) {
+    return done();
+  }
+  role_manager->hand_over([this, done = std::move(done), token = std::weak_ptr<char>(alive)](
+                              const Status& asked) {
+    if (!asked || token.expired()) {
+      return done();
+    }
+    wait_until(
+        kHandOverLimit, [this] { return dispatcher == nullptr; },
+        [done](const Status&) { done(); });
+  });
+}
+
 void Manager::Impl::removed() {
   env.loop.post([this, token = std::weak_ptr<char>(alive)] {
     if (token.expired() || ended) {
@@ -113,13 +129,15 @@ void Manager::Impl::removed() {
     SKEP_WARN("this node is no manager any more", {"member", config.member_id});
     auto started = std::exchange(on_started, nullptr);
     const auto on_removed = handlers.on_removed;
-    stop([](Status) {});
-    if (started) {
-      started(Error{Code::kFailedPrecondition, "this node was removed from the managers",
-                    "MEMBER_REMOVED"});
-    } else if (on_removed) {
-      on_removed();
-    }
+    // Told when nothing writes any more: what is on disk may go then.
+    stop([started, on_removed](const Status&) {
+      if (started) {
+        started(Error{Code::kFailedPrecondition, "this node was removed from the managers",
+                      "MEMBER_REMOVED"});
+      } else if (on_removed) {
+        on_removed();
+      }
+    });
   });
 }
 

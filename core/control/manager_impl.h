@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,6 +32,7 @@ class Manager::Impl {
   void load(bool second_try);
   void load_later(const Error& error);
   void stop(std::function<void(Status)> done);
+  void hand_over(std::function<void()> done);
   void step_up(std::uint64_t term);
   void step_down();
   void fail(Error error);
@@ -47,8 +49,8 @@ class Manager::Impl {
   [[nodiscard]] dispatch::v1::SessionMessage redirect() const;
   void members_changed(const std::vector<consensus::v1::Member>& members);
   void leader_changed(std::uint64_t leader_id);
-  /// Nodes that were removed are not spoken to.
-  void refuse_removed(const store::Commit& commit);
+  /// Nodes that were removed are not spoken to while their certificates would hold.
+  void refuse_removed();
   /// This manager is no member of the log any more: it ends and tells.
   void removed();
   void check_demotion(const std::string& node_id, std::function<void(Status)> done);
@@ -92,6 +94,7 @@ class Manager::Impl {
   RoleManagerService* role_manager = nullptr;
   store::SubscriptionId subscription = 0;
   store::SubscriptionId removals = 0;  // of nodes: also while another manager leads
+  std::set<std::string> refused;       // nodes
   std::map<std::uint64_t, Waiter> waiters;
   std::uint64_t last_waiter = 0;
   std::function<void(Status)> on_started;
@@ -102,6 +105,12 @@ class Manager::Impl {
   std::uint64_t consensus_incarnation = 0;  // last seen
   bool was_member = false;
   bool ended = false;
+  /// Whoever waits for the end of the one stop; shared, for it may outlive this object.
+  struct Closing {
+    bool done = false;
+    std::vector<std::function<void(Status)>> waiting;
+  };
+  std::shared_ptr<Closing> closing = std::make_shared<Closing>();
   std::shared_ptr<char> alive = std::make_shared<char>();
 };
 

@@ -182,6 +182,9 @@ void Manager::add_loop(LoopFactory factory) {
 void Manager::start(std::function<void(Status)> done) {
   impl_->start(std::move(done));
 }
+void Manager::hand_over(std::function<void()> done) {
+  impl_->hand_over(std::move(done));
+}
 void Manager::stop(std::function<void(Status)> done) {
   impl_->stop(std::move(done));
 }
@@ -206,6 +209,11 @@ void Manager::consensus_seen(std::uint64_t incarnation) {
 }
 std::optional<LeaderRoute> Manager::leader() const {
   return impl_->leader();
+}
+bool Manager::is_manager(const std::string& node_id) const {
+  const auto node = impl_->store.view().get<model::v1::Node>(node_id);
+  return node == nullptr || node->spec().role() == model::v1::NODE_ROLE_MANAGER ||
+         impl_->is_member(node_id);
 }
 bool Manager::leading() const {
   return impl_->dispatcher != nullptr;

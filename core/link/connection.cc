@@ -284,10 +284,14 @@ void Connection::on_beat() {
 }
 
 void Connection::serve(bus::v1::Header header, std::string body) {
+  std::optional<Identity> who = peer_;
+  if (who && who->role == Role::kManager && hooks_.still_manager && !hooks_.still_manager(who->node_id)) {
+    who->role = Role::kWorker;
+  }
   if (header.type() == bus::v1::REQUEST) {
-    if (auto allowed = authorise(peer_, header.method()); !allowed) {
+    if (auto allowed = authorise(who, header.method()); !allowed) {
       SKEP_WARN("a call over a link was refused", {"method", header.method()},
-                {"node", peer_ ? peer_->node_id : "joiner"});
+                {"node", who ? who->node_id : "joiner"});
       return answer_error(header, allowed.error());
     }
     if (header.target() != "core") {
@@ -299,12 +303,12 @@ void Connection::serve(bus::v1::Header header, std::string body) {
   }
   auto& principal = *header.mutable_principal();
   principal.Clear();
-  principal.set_kind(peer_ ? "node" : "joiner");
-  if (peer_) {
-    principal.set_id(peer_->node_id);
-    principal.set_role(std::string(role_name(peer_->role)));
+  principal.set_kind(who ? "node" : "joiner");
+  if (who) {
+    principal.set_id(who->node_id);
+    principal.set_role(std::string(role_name(who->role)));
   }
-  header.set_source(peer_ ? "node/" + peer_->node_id : "joiner");
+  header.set_source(who ? "node/" + who->node_id : "joiner");
   if (endpoint_) {
     endpoint_->on_frame(header, std::move(body));
   }

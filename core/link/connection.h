@@ -21,6 +21,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
     /// The other side is proven (or is a joiner: no peer()). An error refuses it: it is told, and
     /// on_closed follows.
     std::function<Status(const Connection&)> admit;
+    /// Whether a node with a manager's certificate is one still; empty: yes.
+    std::function<bool(const std::string& node_id)> still_manager = {};
     /// Calls may be made.
     std::function<void()> on_open;
     /// A frame that answers one of our calls.

@@ -29,19 +29,34 @@ Link::~Link() {
 }
 
 Status Link::set_credentials(Credentials credentials) {
+  SKEP_TRY_ASSIGN(const auto facts, read_certificate(credentials.pair.certificate));
   SKEP_TRY_ASSIGN(context_, TlsContext::make(std::move(credentials)));
+  const auto before = std::exchange(role_, facts.identity.role);
+  if (before && *before != facts.identity.role) {
+    // Posted: the new certificate may have come over one of them.
+    env_.loop.post([this, alive = std::weak_ptr<char>(alive_)] {
+      if (!alive.expired()) {
+        close_all("its role changed");
+      }
+    });
+  }
   return ok();
 }
 
 void Link::clear() {
   stop_listening();
   context_.reset();
+  role_.reset();
   refused_.clear();
+  close_all("this node left the swarm");
+}
+
+void Link::close_all(const std::string& why) {
   for (auto& [key, connection] : std::exchange(accepted_, {})) {
-    connection->close("this node left the swarm");
+    connection->close(why);
   }
   for (auto& [id, peer] : peers_) {
-    peer->close("this node left the swarm");
+    peer->close(why);
   }
 }
 
@@ -98,7 +113,7 @@ void Link::accept_one(bus::Fd fd, const std::string& from) {
   }
   auto key = std::make_shared<const Connection*>(nullptr);
   Connection::Hooks hooks;
-  hooks.admit = [this](const Connection& connection) { return admit(connection); };
+  add_checks(hooks);
   hooks.on_answer = [this, key](const bus::v1::Header& header, std::string body) {
     const auto it = accepted_.find(*key);
     const auto peer = it == accepted_.end() || !it->second->peer() ? peers_.end()
@@ -125,6 +140,13 @@ void Link::accept_one(bus::Fd fd, const std::string& from) {
   }
   *key = made->get();
   accepted_.emplace(made->get(), *made);
+}
+
+void Link::add_checks(Connection::Hooks& hooks) {
+  hooks.admit = [this](const Connection& connection) { return admit(connection); };
+  hooks.still_manager = [this](const std::string& node_id) {
+    return !still_manager_ || still_manager_(node_id);
+  };
 }
 
 Status Link::admit(const Connection& connection) {
@@ -160,7 +182,7 @@ Result<Link::ConnectionPtr> Link::connected(const std::string& node_id, bus::Fd 
   if (!context_) {
     return Error{Code::kUnavailable, "this node belongs to no swarm", "NODE_UNREACHABLE"};
   }
-  hooks.admit = [this](const Connection& connection) { return admit(connection); };
+  add_checks(hooks);
   Connection::Options options;
   options.expected_node = node_id;
   options.version = options_.version;

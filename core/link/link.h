@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -34,7 +35,8 @@ class Link final : public bus::Peers {
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
 
-  /// Who this node is. Again after a renewal: open connections stay, new ones use the new certificate.
+  /// Who this node is. Again after a renewal: open connections stay, new ones use the new certificate;
+  /// in another role all connections are made anew, in the next turn of the loop.
   Status set_credentials(Credentials credentials);
   /// This node belongs to no swarm any more: everything is closed, listening ends.
   void clear();
@@ -47,6 +49,11 @@ class Link final : public bus::Peers {
   rpc::Caller& to(const std::string& node_id, const std::string& address) override;
   void refuse(const std::string& node_id, bool refused) override;
   void set_on_gone(std::function<void(const std::string& node_id)> on_gone) override;
+  /// Asked for every call of a node with a manager's certificate: a demoted one acts as a worker, also
+  /// on connections that are open. Without it the certificate alone counts.
+  void set_still_manager(std::function<bool(const std::string& node_id)> still_manager) {
+    still_manager_ = std::move(still_manager);
+  }
   /// Told when another node does not accept us (removed, expired, another swarm) or is not who it
   /// should be.
   void set_on_rejected(std::function<void(const std::string& node_id, const Error&)> on_rejected) {
@@ -59,6 +66,8 @@ class Link final : public bus::Peers {
   class Peer;
   using ConnectionPtr = std::shared_ptr<Connection>;
 
+  void close_all(const std::string& why);
+  void add_checks(Connection::Hooks& hooks);
   void accept_waiting();
   void accept_one(bus::Fd fd, const std::string& from);
   Status admit(const Connection& connection);
@@ -72,6 +81,7 @@ class Link final : public bus::Peers {
   const rpc::MethodTable& table_;
   const LinkOptions options_;
   std::shared_ptr<const TlsContext> context_;
+  std::optional<Role> role_;
   bus::Fd listener_;
   WatchId listen_watch_ = 0;
   TimerId listen_timer_ = 0;
@@ -80,6 +90,7 @@ class Link final : public bus::Peers {
   std::map<std::string, std::unique_ptr<Peer>> peers_;
   std::set<std::string> refused_;
   std::function<void(const std::string&)> on_gone_;
+  std::function<bool(const std::string&)> still_manager_;
   std::function<void(const std::string&, const Error&)> on_rejected_;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };

@@ -5,6 +5,7 @@
 #include "core/node/driver_watch.h"
 #include "core/node/reconciler.h"
 #include "core/node/session.h"
+#include "core/model/task_state.h"
 #include "core/node/task_manager.h"
 #include "skep/log.h"
 
@@ -115,6 +116,12 @@ void NodeAgent::announce_restart(std::function<void()> done) {
   }
 }
 
+void NodeAgent::set_stopping(bool stopping) {
+  if (impl_) {
+    impl_->session_.set_stopping(stopping);
+  }
+}
+
 model::v1::NodeDescription NodeAgent::description() const {
   return impl_ ? impl_->description() : model::v1::NodeDescription();
 }
@@ -126,8 +133,9 @@ NodeCounters NodeAgent::counters() const {
   }
   for (const auto& id : impl_->tasks_.ids()) {
     ++counters.tasks;
-    counters.running +=
-        record(id)->status().state() == model::v1::TASK_STATE_RUNNING ? 1U : 0U;
+    const auto state = record(id)->status().state();
+    counters.running += state == model::v1::TASK_STATE_RUNNING ? 1U : 0U;
+    counters.alive += model::is_terminal(state) ? 0U : 1U;
   }
   counters.session = impl_->session_.up();
   return counters;

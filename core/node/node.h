@@ -60,6 +60,7 @@ struct ContainerPlace {
 struct NodeCounters {
   std::size_t tasks = 0;    ///< records held, dead ones that keep their logs included
   std::size_t running = 0;  ///< in state running
+  std::size_t alive = 0;    ///< not ended yet
   bool session = false;     ///< a session with a manager is up
 };
 
@@ -79,6 +80,9 @@ class NodeAgent {
   /// Before stop() when this agent will be back (SIGTERM): managers then wait 30 s for it instead of
   /// giving its tasks to others. `done` comes within a second, answered or not.
   void announce_restart(std::function<void()> done);
+  /// Tells the managers to give this node's tasks to others now, for it stops for longer; they end here
+  /// when the managers say so. false: it stays after all.
+  void set_stopping(bool stopping);
   /// The plugin host calls it when a driver appeared, died or changed its health.
   void drivers_changed();
   /// What the session tells managers.

@@ -120,8 +120,11 @@ void Session::on_message(const dispatch::v1::SessionMessage& message) {
   last_session_id_ = session_id_;
   heartbeats_missed_ = 0;
   SKEP_INFO("session with the managers is up", {"node", config_.node_id});
-  arm_heartbeat(period_ > Duration(0) ? period_ : Duration(kDefaultPeriod));
+  arm_heartbeat(stopping_                ? Duration(0)
+                : period_ > Duration(0) ? period_
+                                        : Duration(kDefaultPeriod));
   open_assignments();
+  describe();  // drivers may have come since the session was asked for
 }
 
 void Session::lost(const std::string& why) {
@@ -198,9 +201,17 @@ void Session::arm_heartbeat(Duration delay) {
   });
 }
 
+void Session::set_stopping(bool stopping) {
+  if (std::exchange(stopping_, stopping) != stopping && up()) {
+    env_.loop.cancel_timer(std::exchange(heartbeat_timer_, 0));
+    heartbeat();
+  }
+}
+
 void Session::heartbeat() {
   dispatch::v1::HeartbeatRequest request;
   request.set_session_id(session_id_);
+  request.set_stopping(stopping_);
   rpc::call<methods::Heartbeat>(
       caller_, config_.dispatcher, request, {.deadline = kRpcDeadline},
       mine([this](Result<dispatch::v1::HeartbeatResponse> reply) {
@@ -308,6 +319,7 @@ void Session::announce_restart(std::function<void()> done) {
   dispatch::v1::HeartbeatRequest request;
   request.set_session_id(session_id_);
   request.set_restarting(true);
+  request.set_stopping(stopping_);
   rpc::call<methods::Heartbeat>(
       caller_, config_.dispatcher, request, {.deadline = kAnnounceDeadline},
       [done = std::move(done)](const Result<dispatch::v1::HeartbeatResponse>&) { done(); });

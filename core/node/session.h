@@ -35,6 +35,8 @@ class Session {
   void describe();
   /// Tells the manager that this agent will be back; `done` within a second in any case.
   void announce_restart(std::function<void()> done);
+  /// Tells the managers to replace this node's tasks elsewhere now (or that it stays after all).
+  void set_stopping(bool stopping);
   [[nodiscard]] bool up() const { return !session_id_.empty(); }
 
  private:
@@ -75,6 +77,7 @@ class Session {
   TimerId description_timer_ = 0;
   bool synced_ = false;  ///< this session told what the node should have
   bool flushing_ = false;
+  bool stopping_ = false;
   bool describing_ = false;
   Duration period_{0};
   int heartbeats_missed_ = 0;

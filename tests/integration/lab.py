@@ -200,10 +200,13 @@ class SkepTest(unittest.TestCase):
         self.processes = []
 
     def refused(self, agent, code, says, *args, **options):
-        """The command fails with this exit code and one error that holds all of `says`."""
+        """The command fails with this exit code (None: any) and one error that holds all of `says`."""
         done = agent.ctl(*args, check=False, **options)
         shown = f"agentctl {' '.join(args)}: [{done.returncode}] {done.stdout}{done.stderr}"
-        self.assertEqual(done.returncode, code, shown)
+        if code is None:
+            self.assertNotEqual(done.returncode, 0, shown)
+        else:
+            self.assertEqual(done.returncode, code, shown)
         self.assertEqual(done.stderr.count("Error:"), 1, shown)
         for words in [says] if isinstance(says, str) else says:
             self.assertIn(words, done.stderr, shown)

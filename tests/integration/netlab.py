@@ -67,10 +67,10 @@ class NetAgent(Agent):
         super().__init__(root, config)
         self.net, self.host = net, host
 
-    def start(self, wait=True):
+    def start(self, wait=True, wrap=()):
         log = open(f"{self.root}/agentd.log", "ab")
         self.process = subprocess.Popen(
-            [*self.net.enter(self.host), f"{BIN}/agentd", "--root", self.root], stdin=subprocess.DEVNULL,
+            [*self.net.enter(self.host), *wrap, f"{BIN}/agentd", "--root", self.root], stdin=subprocess.DEVNULL,
             stdout=log, stderr=log, start_new_session=True)
         log.close()
         if wait:
@@ -98,11 +98,30 @@ class ClusterTest(SkepTest):
         finally:
             self.net.down()
 
-    def machine(self, config=""):
+    def machine(self, config="", wrap=()):
         host = self.net.add()
         agent = NetAgent(f"{self.directory}/{host}", self.net, host, config)
         self.agents.append(agent)
-        return agent.start()
+        return agent.start(wrap=wrap)
+
+    def other_clock(self, seconds):
+        """What to start an agent through, so that its clock is that far ahead."""
+        library = f"{self.directory}/clock.so"
+        source = """
+            #define _GNU_SOURCE
+            #include <stdlib.h>
+            #include <sys/syscall.h>
+            #include <time.h>
+            #include <unistd.h>
+            int clock_gettime(clockid_t id, struct timespec* at) {
+              const char* ahead = getenv("SKEP_TEST_CLOCK");
+              const long done = syscall(SYS_clock_gettime, id, at);
+              if (done == 0 && id == CLOCK_REALTIME && ahead) at->tv_sec += atol(ahead);
+              return (int)done;
+            }"""
+        if not os.path.exists(library):
+            run("cc", "-shared", "-fPIC", "-O1", "-x", "c", "-o", library, "-", stdin=source)
+        return ["env", f"LD_PRELOAD={library}", f"SKEP_TEST_CLOCK={seconds}"]
 
     def first_manager(self, config=""):
         agent = self.machine(config)

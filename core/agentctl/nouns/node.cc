@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cctype>
 #include <memory>
-#include <optional>
 #include <ostream>
 
 #include "core/agentctl/command.h"
 #include "core/agentctl/context.h"
+#include "core/agentctl/nouns/node.h"
 #include "core/agentctl/nouns/nouns.h"
 #include "core/agentctl/output/list.h"
 #include "core/agentctl/output/pretty.h"
@@ -81,18 +81,6 @@ Result<int> list(Context& context, const ListOptions& options) {
   return 0;
 }
 
-Result<Node> get_node(Client& agent, const std::string& reference) {
-  control::v1::GetNodeRequest request;
-  request.set_ref(reference);
-  auto answer = agent.call<control::v1::methods::GetNode>(kCore, request);
-  if (!answer && answer.error().code == Code::kNotFound) {
-    return Error{Code::kNotFound,
-                 fmt::format("no such node: '{}'; 'agentctl node ls' lists them", reference)};
-  }
-  SKEP_TRY_ASSIGN(const auto found, std::move(answer));
-  return found.node();
-}
-
 struct InspectOptions {
   std::string format;
   bool pretty = false;
@@ -154,76 +142,19 @@ Result<int> list_tasks(Context& context, const PsOptions& options,
   return exit_code;
 }
 
-struct UpdateOptions {
-  std::optional<std::string> availability;
-  std::optional<std::string> role;
-  std::vector<std::string> label_add;
-  std::vector<std::string> label_rm;
-};
-
-Status change(model::v1::NodeSpec& spec, const UpdateOptions& options) {
-  if (options.availability) {
-    const std::string& wanted = *options.availability;
-    if (wanted != "active" && wanted != "pause" && wanted != "drain") {
-      return Error{
-          Code::kInvalidArgument,
-          fmt::format("--availability: '{}' is unknown: use active, pause or drain", wanted),
-          "USAGE"};
-    }
-    spec.set_availability(wanted == "active"  ? model::v1::AVAILABILITY_ACTIVE
-                          : wanted == "pause" ? model::v1::AVAILABILITY_PAUSE
-                                              : model::v1::AVAILABILITY_DRAIN);
-  }
-  if (options.role) {
-    if (*options.role != "worker" && *options.role != "manager") {
-      return Error{Code::kInvalidArgument,
-                   fmt::format("--role: '{}' is unknown: use worker or manager", *options.role),
-                   "USAGE"};
-    }
-    spec.set_role(*options.role == "manager" ? model::v1::NODE_ROLE_MANAGER
-                                             : model::v1::NODE_ROLE_WORKER);
-  }
-  for (const std::string& key : options.label_rm) {
-    if (spec.mutable_labels()->erase(key) == 0) {
-      return Error{Code::kNotFound, fmt::format("--label-rm: the node has no label '{}'", key)};
-    }
-  }
-  for (const std::string& label : options.label_add) {
-    SKEP_TRY_ASSIGN(const auto pair, parse_pair(label));
-    (*spec.mutable_labels())[pair.first] = pair.second;
-  }
-  return ok();
-}
-
-Result<int> update(Context& context, const UpdateOptions& options, const std::string& reference) {
-  SKEP_TRY_ASSIGN(Client * agent, context.agent());
-  SKEP_TRY_ASSIGN(const Node node, get_node(*agent, reference));
-  control::v1::UpdateNodeRequest request;
-  request.set_ref(node.id());
-  request.set_version(node.meta().version());
-  *request.mutable_spec() = node.spec();
-  SKEP_TRY(change(*request.mutable_spec(), options));
-  SKEP_TRY(agent->call<control::v1::methods::UpdateNode>(kCore, request));
-  context.out << reference << '\n';
-  return 0;
-}
-
-void add_update(Command& node) {
-  auto options = std::make_shared<UpdateOptions>();
-  node.add("update", "Change a node")
-      .arguments("[OPTIONS] NODE", 1, 1)
-      .completes("node")
-      .text("--availability", options->availability, "string",
-            "active, pause (no new tasks) or drain (none at all)")
-      .text("--role", options->role, "string", "worker or manager")
-      .list("--label-add", options->label_add, "Add or change a label: KEY=VALUE")
-      .list("--label-rm", options->label_rm, "Remove a label by its key")
-      .run([options](Context& context, const auto& arguments) {
-        return update(context, *options, arguments.front());
-      });
-}
-
 }  // namespace
+
+Result<model::v1::Node> get_node(Client& agent, const std::string& reference) {
+  control::v1::GetNodeRequest request;
+  request.set_ref(reference);
+  auto answer = agent.call<control::v1::methods::GetNode>(kCore, request);
+  if (!answer && answer.error().code == Code::kNotFound) {
+    return Error{Code::kNotFound,
+                 fmt::format("no such node: '{}'; 'agentctl node ls' lists them", reference)};
+  }
+  SKEP_TRY_ASSIGN(const auto found, std::move(answer));
+  return found.node();
+}
 
 void add_node_commands(Command& root) {
   auto& node = root.add("node", "Nodes of the swarm");
@@ -251,11 +182,7 @@ void add_node_commands(Command& root) {
   ps.run([ps_options](Context& context, const auto& references) {
     return list_tasks(context, *ps_options, references);
   });
-  add_update(node);
-  for (const char* verb : {"promote", "demote", "rm"}) {
-    add_not_yet(node, verb, "needs a swarm of several nodes",
-                "swarms of many nodes come with the next version; this one runs on one node");
-  }
+  add_node_changes(node);
 }
 
 }  // namespace skep::ctl

@@ -42,7 +42,8 @@ void ControlApi::commit_node(const v1::UpdateNodeRequest& request, const rpc::Ca
 
 void ControlApi::remove_node(const v1::RemoveNodeRequest& request, const rpc::CallContext& context,
                              Reply<v1::RemoveNodeResponse> reply) {
-  auto edit = control::remove_node(store_.view(), request, self(context), config_.is_member);
+  auto edit = control::remove_node(store_.view(), request, self(context), config_.is_member,
+                                   env_.clock.wall_now());
   if (!edit) {
     return reply(std::move(edit).error());
   }

@@ -5,6 +5,7 @@
 
 #include "core/control/api/lookup.h"
 #include "core/control/api/redact.h"
+#include "core/control/ca/ca.h"
 #include "core/control/orchestrator/update.h"
 #include "core/control/ports/ports.h"
 #include "core/model/ids.h"
@@ -229,7 +230,8 @@ Result<Edit<Node>> update_node(const store::View& view,
 
 Result<Edit<Node>> remove_node(const store::View& view,
                                const control::v1::RemoveNodeRequest& request, std::string_view self,
-                               const std::function<bool(const std::string&)>& is_member) {
+                               const std::function<bool(const std::string&)>& is_member,
+                               WallTime now) {
   SKEP_TRY_ASSIGN(const auto known, find_node(view, request.ref(), self));
   if (known->spec().role() == model::v1::NODE_ROLE_MANAGER || is_member(known->id())) {
     return Error{
@@ -248,6 +250,15 @@ Result<Edit<Node>> remove_node(const store::View& view,
   Edit<Node> edit;
   edit.object = *known;
   edit.transaction.remove(*known);
+  if (const auto cluster = view.cluster()) {
+    model::v1::Cluster changed = *cluster;
+    auto& removed = *changed.mutable_removed_nodes();
+    for (auto it = removed.begin(); it != removed.end();) {
+      it = it->second < now ? removed.erase(it) : std::next(it);
+    }
+    removed[known->id()] = now + certificate_life(cluster->spec()).count();
+    edit.transaction.put(std::move(changed));
+  }
   return edit;
 }
 

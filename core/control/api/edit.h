@@ -44,11 +44,13 @@ Result<Edit<model::v1::Service>> remove_service(const store::View& view,
 Result<Edit<model::v1::Node>> update_node(const store::View& view,
                                           const control::v1::UpdateNodeRequest& request,
                                           const std::string& operation_id, std::string_view self);
-/// kFailedPrecondition NODE_IS_MANAGER, NODE_NOT_DOWN.
+/// Its certificates are refused as long as they would hold. kFailedPrecondition NODE_IS_MANAGER,
+/// NODE_NOT_DOWN.
 Result<Edit<model::v1::Node>> remove_node(const store::View& view,
                                           const control::v1::RemoveNodeRequest& request,
                                           std::string_view self,
-                                          const std::function<bool(const std::string&)>& is_member);
+                                          const std::function<bool(const std::string&)>& is_member,
+                                          WallTime now);
 
 /// Whether the object was changed by this operation recently.
 bool has_operation(const model::v1::Meta& meta, const std::string& operation_id);

@@ -186,6 +186,13 @@ Result<dispatch::v1::HeartbeatResponse> Dispatcher::heartbeat(
     return unknown_session();
   }
   session->restarting = request.restarting();
+  if (std::exchange(session->stopping, request.stopping()) != request.stopping()) {
+    // Down: its tasks are replaced at once. It is told to end them as long as its session lives.
+    const auto state = request.stopping() ? model::v1::NODE_STATE_DOWN : model::v1::NODE_STATE_READY;
+    writes_.put_node_status(session->node_id,
+                            with_state(view_.get<Node>(session->node_id).get(), state,
+                                       request.stopping() ? "it stops and handed its tasks over" : ""));
+  }
   give_until(session->node_id,
              now + (request.restarting() ? model::kNodeRestartGrace
                                          : 3 * period() + model::kHeartbeatJitter));

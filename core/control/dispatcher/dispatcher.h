@@ -102,6 +102,7 @@ class Dispatcher {
     std::string boot_id;
     bool stream_open = true;
     bool restarting = false;
+    bool stopping = false;
     std::unique_ptr<AssignmentSet> assignments;  // while the node's assignment stream is open
     bool sending = false;                        // messages wait for the stream's credit
     TimePoint last_sent{};

@@ -23,7 +23,13 @@ bool is_demoted(const store::View& view, const Member& member) {
   return node != nullptr && node->spec().role() == model::v1::NODE_ROLE_WORKER;
 }
 
-/// The voter that can take over soonest; 0 when none answers.
+}  // namespace
+
+bool is_active(const StatusResponse& status, std::uint64_t id) {
+  return std::any_of(status.progress().begin(), status.progress().end(),
+                     [id](const auto& one) { return one.id() == id && one.active(); });
+}
+
 std::uint64_t successor(const StatusResponse& status, const store::View& view) {
   std::uint64_t best = 0;
   for (const auto& member : status.members()) {
@@ -36,13 +42,6 @@ std::uint64_t successor(const StatusResponse& status, const store::View& view) {
     }
   }
   return best;
-}
-
-}  // namespace
-
-bool is_active(const StatusResponse& status, std::uint64_t id) {
-  return std::any_of(status.progress().begin(), status.progress().end(),
-                     [id](const auto& one) { return one.id() == id && one.active(); });
 }
 
 const Member* member_of(const StatusResponse& status, const std::string& node_id) {

@@ -41,6 +41,8 @@ std::optional<RoleStep> next_role_step(const consensus::v1::StatusResponse& stat
 /// Whether a majority of the other voters answers, so that decisions go on without member `id`.
 /// kFailedPrecondition LAST_MANAGER, QUORUM_AT_RISK with a sentence for people.
 Status can_remove(const consensus::v1::StatusResponse& status, std::uint64_t id);
+/// The voter that can take over soonest; 0 when none answers.
+std::uint64_t successor(const consensus::v1::StatusResponse& status, const store::View& view);
 /// The member of a node; nullptr when it has none.
 const consensus::v1::Member* member_of(const consensus::v1::StatusResponse& status,
                                        const std::string& node_id);

@@ -15,6 +15,7 @@ constexpr Duration kPeriod = 1s;        // among several members
 constexpr Duration kStepPause = 200ms;  // after a step, before the next look
 constexpr Duration kJoinPatience = 20s;
 constexpr std::chrono::milliseconds kCallDeadline{10'000};
+constexpr std::chrono::milliseconds kHandOverDeadline{1'000};
 
 Error not_leading() {
   return Error{Code::kUnavailable, "this manager no longer leads; ask again", "NO_LEADER"};
@@ -130,6 +131,23 @@ void RoleManagerService::perform(const RoleStep& step) {
     request.add_remove(remove->id);
   }
   change(request);
+}
+
+void RoleManagerService::hand_over(std::function<void(Status)> done) {
+  ask([this, done = std::move(done),
+       alive = std::weak_ptr<char>(alive_)](const Result<consensus::v1::StatusResponse>& status) {
+    const std::uint64_t to = status && !alive.expired() ? successor(*status, context_.view) : 0;
+    if (to == 0) {
+      return done(status ? not_leading() : status.error());
+    }
+    consensus::v1::TransferLeadershipRequest request;
+    request.set_to(to);
+    rpc::call<methods::TransferLeadership>(
+        caller_, config_.consensus_target, request, {.deadline = kHandOverDeadline},
+        [done](const Result<consensus::v1::TransferLeadershipResponse>& reply) {
+          done(reply ? ok() : Status(reply.error()));
+        });
+  });
 }
 
 void RoleManagerService::change(const consensus::v1::ChangeMembersRequest& request) {

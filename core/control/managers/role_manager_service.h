@@ -39,6 +39,8 @@ class RoleManagerService final : public ControlLoop {
   void join(const manager::v1::JoinRequest& request, rpc::Reply<manager::v1::JoinResponse> reply);
   /// Whether the node's member can go without risk; success as well for a node that is none.
   void check_demotion(const std::string& node_id, std::function<void(Status)> done);
+  /// Another manager is asked to lead; success when it was. kUnavailable: none could.
+  void hand_over(std::function<void(Status)> done);
   /// Asks consensus now.
   void ask(OnStatus done);
   /// The newest status; empty at first.

@@ -142,6 +142,35 @@ TEST_F(LinkTest, AWorkerMayNotActAsManager) {
   EXPECT_TRUE(ask<control::v1::methods::GetCluster>(other->link.to("m1", address_of(*m))));
 }
 
+TEST_F(LinkTest, ADemotedManagerActsAsAWorkerOnOpenConnectionsToo) {
+  const auto m = manager();
+  const auto other = machine("m2", Role::kManager);
+  auto& to = other->link.to("m1", address_of(*m));
+  ASSERT_TRUE(ask<control::v1::methods::GetCluster>(to));
+  EXPECT_EQ(caller.role(), "manager");
+  m->link.set_still_manager([](const std::string& id) { return id != "m2"; });
+  const auto refused = ask<control::v1::methods::GetCluster>(to);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().reason, "NOT_ALLOWED");
+  ASSERT_TRUE(ask<dispatch::v1::methods::Heartbeat>(to));
+  EXPECT_EQ(caller.role(), "worker");
+}
+
+TEST_F(LinkTest, ANewRoleIsToldOnNewConnections) {
+  const auto m = manager();
+  const auto w = machine("w1", Role::kWorker);
+  auto& to = w->link.to("m1", address_of(*m));
+  ASSERT_TRUE(ask<dispatch::v1::methods::Heartbeat>(to));
+  // Renewed in the same role: the connection stays.
+  ASSERT_TRUE(w->link.set_credentials(credentials("w1", Role::kWorker, root)));
+  ASSERT_TRUE(ask<dispatch::v1::methods::Heartbeat>(to));
+  EXPECT_EQ(m->link.accepted(), 1U);
+  ASSERT_TRUE(w->link.set_credentials(credentials("w1", Role::kManager, root)));
+  ASSERT_TRUE(wait_for([&] { return m->link.accepted() == 0; }));
+  EXPECT_TRUE(ask<control::v1::methods::GetCluster>(to));
+  EXPECT_EQ(caller.role(), "manager");
+}
+
 TEST_F(LinkTest, OnlyTheCoreCanBeCalled) {
   const auto m = manager();
   const auto w = machine("m2", Role::kManager);

@@ -177,6 +177,31 @@ TEST(DispatcherService, ANodeWorksOverItsStreams) {
   EXPECT_EQ(api.view().get<model::v1::Node>("n1")->status().state(), model::v1::NODE_STATE_DOWN);
 }
 
+TEST(DispatcherService, ANodeThatStopsIsDownAtOnceAndBackWhenItStays) {
+  Api api;
+  namespace d = dispatch::v1;
+  d::SessionRequest open;
+  open.set_node_id("n1");
+  std::string session;
+  auto stream = rpc::open<d::methods::Session>(
+      *api.caller, "core", open, {.deadline = 0ms},
+      [&](const d::SessionMessage& message) { session = message.session_id(); }, [](const Status&) {});
+  api.world.loop.advance(10ms);
+  const auto state = [&] { return api.view().get<model::v1::Node>("n1")->status().state(); };
+  EXPECT_EQ(state(), model::v1::NODE_STATE_READY);
+  d::HeartbeatRequest beat;
+  beat.set_session_id(session);
+  beat.set_stopping(true);
+  ASSERT_TRUE(api.ask<d::methods::Heartbeat>(beat, {}, api.caller));
+  api.world.loop.advance(10ms);
+  EXPECT_EQ(state(), model::v1::NODE_STATE_DOWN);
+  ASSERT_TRUE(api.ask<d::methods::Heartbeat>(beat, {}, api.caller)) << "the session lives on";
+  beat.set_stopping(false);
+  ASSERT_TRUE(api.ask<d::methods::Heartbeat>(beat, {}, api.caller));
+  api.world.loop.advance(10ms);
+  EXPECT_EQ(state(), model::v1::NODE_STATE_READY);
+}
+
 TEST(DispatcherService, SessionsEndWithTheLeadership) {
   Api api;
   namespace d = dispatch::v1;

@@ -69,6 +69,15 @@ TEST(Members, ANodeThatAsksAgainGetsANewId) {
   EXPECT_EQ(cluster.manager("n1").consensus().members().size(), 2U);
 }
 
+std::string third(Cluster& cluster, const std::string& not_this) {
+  for (auto& [id, node] : cluster.nodes) {
+    if (id != not_this && id != cluster.leader()) {
+      return id;
+    }
+  }
+  return "";
+}
+
 TEST(Members, ADemotedFollowerLeavesTheLogAndCanBeRemoved) {
   Cluster cluster(3);
   cluster.init();
@@ -78,10 +87,31 @@ TEST(Members, ADemotedFollowerLeavesTheLogAndCanBeRemoved) {
   ASSERT_TRUE(cluster.set_role(cluster.leader(), follower, NODE_ROLE_WORKER));
   EXPECT_TRUE(cluster.loop.run_until([&] { return cluster.nodes.at(follower)->removed; }, 15s));
   EXPECT_EQ(cluster.voters(), 2U);
+  EXPECT_FALSE(cluster.manager(cluster.leader()).is_manager(follower));
+  const std::string other = third(cluster, follower);
+  EXPECT_TRUE(cluster.manager(cluster.leader()).is_manager(other));
   EXPECT_EQ(cluster.remove_node(cluster.leader(), follower, false).error().reason, "NODE_NOT_DOWN");
   EXPECT_TRUE(cluster.remove_node(cluster.leader(), follower, true));
   EXPECT_EQ(cluster.view(cluster.leader()).get<model::v1::Node>(follower), nullptr);
   EXPECT_TRUE(cluster.nodes.at(cluster.leader())->peers->refused().contains(follower));
+  // A manager that starts anew knows it from its state.
+  EXPECT_TRUE(cluster.agree());
+  cluster.kill(other);
+  cluster.start(other);
+  EXPECT_TRUE(cluster.agree());
+  EXPECT_TRUE(cluster.nodes.at(other)->peers->refused().contains(follower));
+}
+
+TEST(Members, RemovedNodesAreForgottenWhenTheirCertificatesAreOver) {
+  Cluster cluster(1);
+  cluster.init();
+  cluster.put(Cluster::node_object("w1", NODE_ROLE_WORKER));
+  cluster.put(Cluster::node_object("w2", NODE_ROLE_WORKER));
+  ASSERT_TRUE(cluster.remove_node("n1", "w1", true));
+  EXPECT_EQ(cluster.nodes.at("n1")->peers->refused(), (std::set<std::string>{"w1"}));
+  cluster.loop.advance(std::chrono::hours(24 * 91));
+  ASSERT_TRUE(cluster.remove_node("n1", "w2", true));
+  EXPECT_EQ(cluster.nodes.at("n1")->peers->refused(), (std::set<std::string>{"w2"}));
 }
 
 TEST(Members, DemotingTheLeaderHandsOverFirst) {
@@ -99,6 +129,21 @@ TEST(Members, DemotingTheLeaderHandsOverFirst) {
     EXPECT_EQ(cluster.voters(), 2U);
     EXPECT_TRUE(cluster.ask<methods::CreateService>(next, Cluster::service("after")));
   }
+}
+
+TEST(Members, ALeaderThatStopsHandsOverFirst) {
+  Cluster cluster(3);
+  cluster.init();
+  const std::string old = cluster.leader();
+  bool done = false;
+  const TimePoint since = cluster.loop.now();
+  cluster.manager(old).hand_over([&] { done = true; });
+  EXPECT_TRUE(cluster.loop.run_until([&] { return done && !cluster.leader().empty(); }, 5s));
+  EXPECT_LT(cluster.loop.now() - since, 500ms) << "no silence is waited for";
+  EXPECT_NE(cluster.leader(), old);
+  done = false;
+  cluster.manager(old).hand_over([&] { done = true; });
+  EXPECT_TRUE(done) << "who does not lead has nothing to hand over";
 }
 
 TEST(Members, NobodyIsDemotedBelowTheQuorum) {

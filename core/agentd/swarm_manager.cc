@@ -1,0 +1,115 @@
+// How this node becomes a manager and a worker again. See swarm.h.
+#include <algorithm>
+#include <functional>
+
+#include "core/agentd/identity.h"
+#include "core/agentd/swarm.h"
+#include "skep/log.h"
+
+namespace skep::agentd {
+
+Promotion::Hooks Swarm::promotion_hooks() {
+  Promotion::Hooks hooks;
+  hooks.has_certificate = [this] { return certificate_role() == link::Role::kManager; };
+  hooks.fetch_certificate = [this](auto done) { fetch_certificate(std::move(done)); };
+  hooks.listen = [this] {
+    return link_.port() != 0 ? ok() : link_.listen(membership_->listen_address());
+  };
+  hooks.request = [this] {
+    manager::v1::JoinRequest request;
+    request.set_node_id(membership_->node_id());
+    request.set_address(membership_->advertise_address());
+    return request;
+  };
+  hooks.taken_in = [this](const manager::v1::JoinResponse& answer) { return taken_in(answer); };
+  return hooks;
+}
+
+void Swarm::role_told(model::v1::NodeRole role) {
+  if (!membership_ || changing_ || membership_->manager()) {
+    return;  // a manager learns from the log that it is none any more
+  }
+  if (role == model::v1::NODE_ROLE_MANAGER) {
+    return promotion_.begin();
+  }
+  if (promotion_.give_up(Error{Code::kFailedPrecondition, "this node is to be a worker after all",
+                               "NOT_PROMOTED"})) {
+    link_.stop_listening();
+  }
+  if (certificate_role() == link::Role::kManager && renewal_timer_ != 0) {
+    env_.loop.cancel_timer(std::exchange(renewal_timer_, 0));
+    renew();
+  }
+}
+
+std::optional<link::Role> Swarm::certificate_role() const {
+  if (!credentials_) {
+    return std::nullopt;
+  }
+  const auto facts = link::read_certificate(credentials_->pair.certificate);
+  return facts ? std::optional(facts->identity.role) : std::nullopt;
+}
+
+Status Swarm::taken_in(const manager::v1::JoinResponse& answer) {
+  auto changed = *membership_;
+  changed.set_member_id(answer.member_id());
+  changed.set_manager(true);
+  changed.set_bootstrapped(true);
+  SKEP_TRY(save_membership(paths_, env_.disk, changed));
+  *membership_ = std::move(changed);
+  join_members_.assign(answer.members().begin(), answer.members().end());
+  start_manager(member_.wrap([this](const Status& status) {
+    manager_started(status);
+    promotion_.settle(status);
+  }));
+  return ok();
+}
+
+void Swarm::manager_started(const Status& status) {
+  if (status) {
+    return;
+  }
+  if (status.error().reason == "MEMBER_REMOVED") {
+    return demoted();
+  }
+  trouble_ = status.error().message;
+  SKEP_ERROR("the manager role cannot start; tasks keep running", {"cause", trouble_});
+}
+
+void Swarm::demoted() {
+  manager_.reset();
+  join_members_.clear();
+  link_.stop_listening();
+  env_.loop.cancel_timer(std::exchange(listen_timer_, 0));
+  listen_trouble_.clear();
+  membership_->set_manager(false);
+  membership_->set_member_id(0);
+  membership_->set_bootstrapped(false);
+  Status status = save_membership(paths_, env_.disk, *membership_);
+  if (status) {
+    status = remove_manager_state();
+  }
+  if (!status) {
+    trouble_ = status.error().message;
+    SKEP_ERROR("what this node kept as a manager is not removed", {"cause", trouble_});
+  }
+  SKEP_INFO("this node is a worker now");
+  env_.loop.cancel_timer(std::exchange(renewal_timer_, 0));
+  renew();
+}
+
+Status Swarm::remove_manager_state() {
+  SKEP_TRY(plugins_.reset_state(config_.consensus));
+  // "manager.db" itself last: as long as it is there, the rest is to be removed. Also what was set aside
+  // as damaged: it holds the key of the root certificate.
+  SKEP_TRY_ASSIGN(auto names, env_.disk.list_directory(paths_.state_dir));
+  std::sort(names.begin(), names.end(), std::greater<>());
+  for (const std::string& name : names) {
+    if (name.starts_with("manager.db")) {
+      SKEP_TRY(env_.disk.remove_tree(paths_.state_dir + "/" + name));
+    }
+  }
+  return ok();
+}
+
+}  // namespace skep::agentd
