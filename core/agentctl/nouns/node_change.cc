@@ -142,19 +142,12 @@ Result<int> remove(Context& context, bool force, const std::vector<std::string>&
   });
 }
 
-Result<int> stop(Context& context, const std::string& patience) {
+Result<int> stop(Context& context, Duration patience) {
   agent::v1::StopRequest request;
-  Duration limit = std::chrono::minutes(2);
-  if (!patience.empty()) {
-    SKEP_TRY_ASSIGN(limit, model::parse_duration(patience));
-    if (limit.count() <= 0) {
-      return Error{Code::kInvalidArgument, fmt::format("--wait: '{}' is not longer than zero", patience),
-                   std::string(kUsageReason)};
-    }
-  }
-  request.set_patience(limit.count());
+  request.set_patience(patience.count());
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
-  const auto deadline = std::chrono::duration_cast<std::chrono::milliseconds>(limit) + std::chrono::seconds(10);
+  const auto deadline =
+      std::chrono::duration_cast<std::chrono::milliseconds>(patience) + std::chrono::seconds(10);
   SKEP_TRY(agent->call<agent::v1::methods::Stop>(kCore, request, deadline));
   context.out << "The tasks of this node were handed over; its agent stops.\n";
   return 0;
@@ -178,10 +171,17 @@ void add_node_changes(Command& node) {
       .completes("node")
       .toggle("--force,-f", *force, "Also nodes that are not down")
       .run([force](Context& context, const auto& nodes) { return remove(context, *force, nodes); });
-  auto patience = std::make_shared<std::string>();
+  auto patience = std::make_shared<Duration>(std::chrono::minutes(2));
   node.add("stop", "Hand this node's tasks over to others, then stop its agent")
       .arguments("[OPTIONS]", 0, 0)
-      .text("--wait", *patience, "duration", "How long tasks may take to end here (default 2m)")
+      .parsed("--wait", "duration", "How long tasks may take to end here (default 2m)",
+              [patience](const std::string& text) -> Status {
+                SKEP_TRY_ASSIGN(*patience, model::parse_duration(text));
+                return patience->count() > 0
+                           ? ok()
+                           : Status(Error{Code::kInvalidArgument,
+                                          fmt::format("'{}' is not longer than zero", text)});
+              })
       .run([patience](Context& context, const auto&) { return stop(context, *patience); });
 }
 

@@ -228,7 +228,14 @@ TEST_F(CliTest, NodeVerbs) {
   EXPECT_EQ(cli.run({"node", "update", "--label-rm", "nope", "alpha"}).exit_code, 3);
   EXPECT_EQ(cli.run({"node", "update", "--availability", "off", "alpha"}).exit_code, 2);
   EXPECT_EQ(cli.run({"node", "ps"}).exit_code, 0);
-  EXPECT_EQ(cli.run({"node", "promote", "alpha"}).exit_code, 10);
+  agent.nodes[0].mutable_spec()->set_role(model::v1::NODE_ROLE_MANAGER);
+  EXPECT_EQ(cli.run({"node", "promote", "alpha"}).out, "Node alpha is already a manager.\n");
+  EXPECT_EQ(cli.run({"node", "demote", "alpha"}).out, "Manager alpha demoted in the swarm.\n");
+  EXPECT_EQ(agent.nodes[0].spec().role(), model::v1::NODE_ROLE_WORKER);
+  EXPECT_EQ(cli.run({"node", "demote", "alpha"}).out, "Node alpha is already a worker.\n");
+  EXPECT_EQ(cli.run({"node", "promote", "alpha"}).out, "Node alpha promoted to a manager in the swarm.\n");
+  EXPECT_EQ(cli.run({"node", "demote", "nobody"}).exit_code, 3);
+  EXPECT_EQ(cli.run({"node", "stop", "--wait", "soon"}).exit_code, 2);
 }
 
 TEST_F(CliTest, ImageVerbs) {
