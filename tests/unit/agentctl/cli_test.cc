@@ -235,7 +235,7 @@ TEST_F(CliTest, NodeVerbs) {
   EXPECT_EQ(cli.run({"node", "demote", "alpha"}).out, "Node alpha is already a worker.\n");
   EXPECT_EQ(cli.run({"node", "promote", "alpha"}).out, "Node alpha promoted to a manager in the swarm.\n");
   EXPECT_EQ(cli.run({"node", "demote", "nobody"}).exit_code, 3);
-  EXPECT_EQ(cli.run({"node", "stop", "--wait", "soon"}).exit_code, 2);
+  EXPECT_EQ(cli.run({"node", "stop", "--wait", "soon"}).exit_code, 1);
 }
 
 TEST_F(CliTest, ImageVerbs) {
