@@ -228,6 +228,7 @@ void Manager::Impl::step_up(std::uint64_t term) {
   if (handlers.on_leading) {
     handlers.on_leading(true);
   }
+  forwarder->leader_is({.here = true});
   wake_waiters();
 }
 

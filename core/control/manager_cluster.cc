@@ -103,6 +103,9 @@ dispatch::v1::SessionMessage Manager::Impl::redirect() const {
 
 void Manager::Impl::leader_changed(std::uint64_t leader_id) {
   removal->leader_changed(leader_id);
+  if (const auto route = leader()) {
+    forwarder->leader_is(*route);
+  }
   wake_waiters();
 }
 

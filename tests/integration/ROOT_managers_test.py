@@ -2,47 +2,7 @@
 import time
 
 from lab import eventually, main, run
-from netlab import ClusterTest
-
-
-class ManagersTest(ClusterTest):
-    def managers(self, count):
-        """That many managers; the first made the swarm."""
-        agents = [self.first_manager()]
-        while len(agents) < count:
-            agents.append(self.machine())
-            self.join(agents[-1], agents[0], "manager")
-        self.wait_managers(agents[0], count)
-        return agents
-
-    def manager_words(self, asked):
-        """{node id: "Leader", "Reachable", "Unreachable" or ""}"""
-        return {node_id: node["manager"] for node_id, node in self.nodes(asked).items()}
-
-    def wait_managers(self, asked, reachable, unreachable=0, seconds=30):
-        def as_wanted():
-            words = list(self.manager_words(asked).values())
-            return (words.count("Leader") == 1 and words.count("Reachable") == reachable - 1 and
-                    words.count("Unreachable") == unreachable)
-        return eventually(f"one leader, {reachable - 1} reachable and {unreachable} unreachable managers", as_wanted,
-                          seconds)
-
-    def leader(self, agents):
-        """(the one that leads, the others), as the first that answers says."""
-        for asked in agents:
-            if asked.process.poll() is None:
-                words = self.manager_words(asked)
-                leading = [a for a in agents if words.get(a.known_id) == "Leader"]
-                if leading:
-                    return leading[0], [a for a in agents if a is not leading[0]]
-        raise AssertionError("nobody leads")
-
-    def remember_ids(self, agents):
-        for agent in agents:
-            agent.known_id = agent.node_id()
-
-    def elections(self, agents):
-        return sum(agent.log().count("this manager leads") for agent in agents)
+from netlab import ManagersTest
 
 
 class Survival(ManagersTest):

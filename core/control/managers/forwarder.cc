@@ -62,6 +62,13 @@ class Forwarder::Request : public std::enable_shared_from_this<Request> {
                             });
   }
 
+  void leader_is(const LeaderRoute& route) {
+    if (route.here || route.node_id != asked_) {
+      peer_->cancel(call_);
+      answered(Error{Code::kUnavailable, "another manager leads now", "CONNECTION_LOST"});
+    }
+  }
+
  private:
   TimePoint now() { return forwarder_.env_.clock.now(); }
 
@@ -81,13 +88,18 @@ class Forwarder::Request : public std::enable_shared_from_this<Request> {
                           "node '" + route.node_id + "' leads and cannot be reached from here",
                           "NO_LEADER"});
     }
-    forwarder_.peers_->to(route.node_id, route.address)
-        .call("core", method_, body_,
-              {in_ms(deadline_ - now()), context_.operation_id, context_.trace_id},
-              std::move(answered));
+    forwarder_.passed_on_[this] = weak_from_this();
+    asked_ = route.node_id;
+    peer_ = &forwarder_.peers_->to(route.node_id, route.address);
+    call_ = peer_->call("core", method_, body_,
+                        {in_ms(deadline_ - now()), context_.operation_id, context_.trace_id},
+                        std::move(answered));
   }
 
   void answered(Result<rpc::Body> reply) {
+    if (!alive_.expired()) {
+      forwarder_.passed_on_.erase(this);
+    }
     if (reply || alive_.expired()) {
       return reply_(std::move(reply));
     }
@@ -118,12 +130,23 @@ class Forwarder::Request : public std::enable_shared_from_this<Request> {
   const rpc::OnReply reply_;
   TimePoint deadline_;
   TimePoint give_up_at_;
+  std::string asked_;  // the node it was passed on to
+  rpc::Caller* peer_ = nullptr;
+  rpc::CallId call_ = 0;
 };
 
 Forwarder::Forwarder(Env& env, bus::Peers* peers, FindLeader find_leader)
     : env_(env), peers_(peers), find_leader_(std::move(find_leader)) {}
 
 Forwarder::~Forwarder() = default;
+
+void Forwarder::leader_is(const LeaderRoute& route) {
+  for (const auto& [key, weak] : std::map(passed_on_)) {
+    if (const auto request = weak.lock()) {
+      request->leader_is(route);
+    }
+  }
+}
 
 void Forwarder::call(Kind kind, const std::string& method,
                      const rpc::MethodTable::UnaryHandler& local, rpc::Body body,

@@ -8,6 +8,7 @@
 // its outcome is not known (kUnavailable OUTCOME_UNKNOWN). What surely was not run is tried again.
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -34,6 +35,10 @@ class Forwarder {
   Forwarder(const Forwarder&) = delete;
   Forwarder& operator=(const Forwarder&) = delete;
 
+  /// Another manager leads now: what was passed on to the one before, which may only hang, is not
+  /// waited for any longer.
+  void leader_is(const LeaderRoute& route);
+
   enum class Kind { kRead, kWrite };
   /// `local` answers the method here. It and `body` are kept until the request is answered.
   void call(Kind kind, const std::string& method, const rpc::MethodTable::UnaryHandler& local,
@@ -47,6 +52,7 @@ class Forwarder {
   Env& env_;
   bus::Peers* const peers_;
   const FindLeader find_leader_;
+  std::map<Request*, std::weak_ptr<Request>> passed_on_;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 

@@ -183,6 +183,25 @@ TEST(Cluster, AWriteUnderWayWhenTheLeaderDiesSaysThatItsOutcomeIsUnknown) {
   EXPECT_EQ(outcome, "OUTCOME_UNKNOWN");
 }
 
+TEST(Cluster, NobodyWaitsForALeaderThatHangsOnceAnotherLeads) {
+  Cluster cluster(3);
+  cluster.init();
+  const std::string follower = cluster.follower();
+  cluster.isolate(cluster.leader());  // its connections stay, as when its process is stopped
+  std::string write;
+  std::string read;
+  rpc::call<methods::CreateService>(
+      *cluster.nodes.at(follower)->user, "core", Cluster::service("web"), {},
+      [&](const auto& reply) { write = reply ? "ok" : reply.error().reason; });
+  rpc::call<methods::ListNodes>(
+      *cluster.nodes.at(follower)->user, "core", {}, {},
+      [&](const auto& reply) { read = reply ? "ok" : reply.error().reason; });
+  // An election timeout is at most 2 s; a split vote takes a second one.
+  cluster.loop.run_until([&] { return !write.empty() && !read.empty(); }, 5s);
+  EXPECT_EQ(write, "OUTCOME_UNKNOWN");
+  EXPECT_EQ(read, "ok");
+}
+
 TEST(Cluster, ARequestIsPassedOnOnlyOnce) {
   rpc::MethodTable none;  // outlives the bus
   Cluster cluster(3);
