@@ -1,4 +1,5 @@
 """Managers die, hang, are cut off and restarted: what was acknowledged stays, and changes go on."""
+import json
 import signal
 import time
 
@@ -104,6 +105,8 @@ class Failover(ManagersTest):
         filler = "x" * 100_000
         for number in range(40):
             first.ctl("service", "create", "--name", f"s{number}", "--replicas", "0", "-d", "--label", f"filler={filler}", "web:1")
+        status = ("bus", "call", "consensus/raft", "consensus/1/status", "{}")
+        eventually("the log was compacted", lambda: int(json.loads(first.out(*status))["first_index"]) > 20, 30)
         others = [self.machine(config), self.machine(config)]
         for agent in others:
             self.join(agent, first, "manager")
