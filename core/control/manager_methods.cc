@@ -144,7 +144,8 @@ void Manager::Methods::register_control(rpc::MethodTable& table, const Access& a
     const auto api = [here, read](auto then) { here(read, std::move(then)); };
     read ? ControlApi::register_reads(local, api) : ControlApi::register_writes(local, api);
     for (const auto& [name, entry] : local.entries()) {
-      table.set(name, forwarded(name, entry, kind, access));
+      const bool repeatable = !read && ControlApi::is_repeatable(name);
+      table.set(name, forwarded(name, entry, repeatable ? Forwarder::Kind::kRepeatable : kind, access));
     }
   }
 }

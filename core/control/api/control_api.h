@@ -45,6 +45,8 @@ class ControlApi {
 
   static void register_reads(rpc::MethodTable& table, const Access& access);
   static void register_writes(rpc::MethodTable& table, const Access& access);
+  /// Asked again with its operation id it answers as the first time and changes nothing more.
+  static bool is_repeatable(std::string_view method);
 
   /// Ends every stream with `error`: leadership is lost or the manager stops.
   void end_streams(const Error& error);

@@ -74,6 +74,11 @@ void ControlApi::register_reads(rpc::MethodTable& table, const Access& access) {
   on_stream<methods::ServiceLogs>(table, access, &ControlApi::service_logs);
 }
 
+bool ControlApi::is_repeatable(std::string_view method) {
+  return method == methods::CreateService::kName || method == methods::UpdateService::kName ||
+         method == methods::UpdateNode::kName;
+}
+
 void ControlApi::register_writes(rpc::MethodTable& table, const Access& access) {
   on_write<methods::CreateService>(table, access, &ControlApi::create_service);
   on_write<methods::UpdateService>(table, access, &ControlApi::update_service);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/control/managers/stream_relay.h"
+#include "core/model/ids.h"
 
 namespace skep::control {
 namespace {
@@ -33,6 +34,7 @@ Error not_leader_error() {
 
 bool met_no_leader(const Error& error) {
   return error.reason == "NOT_LEADER" || error.reason == "NO_LEADER" ||
+         error.reason == "PROPOSAL_DROPPED" ||
          error.reason == "NODE_UNREACHABLE" || error.reason == "NOT_A_MANAGER";
 }
 
@@ -51,6 +53,9 @@ class Forwarder::Request : public std::enable_shared_from_this<Request> {
         reply_(std::move(reply)) {
     const Duration left =
         context_.time_left > 0ms ? Duration(context_.time_left) : Duration(rpc::kDefaultDeadline);
+    if (kind_ == Kind::kRepeatable && context_.operation_id.empty()) {
+      context_.operation_id = model::new_id(forwarder_.env_.random);
+    }
     deadline_ = now() + left;
     give_up_at_ = now() + std::min(left, kLeaderWait);
   }
@@ -58,7 +63,7 @@ class Forwarder::Request : public std::enable_shared_from_this<Request> {
   void start() {
     forwarder_.find_leader_(std::max(give_up_at_ - now(), Duration{0}),
                             [self = shared_from_this()](Result<LeaderRoute> route) {
-                              route ? self->run(*route) : self->reply_(std::move(route).error());
+                              route ? self->run(*route) : self->give_up(std::move(route).error());
                             });
   }
 
@@ -82,6 +87,10 @@ class Forwarder::Request : public std::enable_shared_from_this<Request> {
     }
     if (context_.principal.kind() == "node") {
       return reply_(not_leader_error());  // one hop was made
+    }
+    if (route.node_id == doubtful_at_) {
+      // It may be at work on it, and then would find its own change in the way.
+      return now() < give_up_at_ ? again() : give_up(outcome_unknown());
     }
     if (forwarder_.peers_ == nullptr) {
       return reply_(Error{Code::kUnavailable,
@@ -107,11 +116,20 @@ class Forwarder::Request : public std::enable_shared_from_this<Request> {
     if (lost && kind_ == Kind::kWrite) {
       return reply_(outcome_unknown());
     }
-    const bool again = (lost || met_no_leader(reply.error())) && now() < give_up_at_ &&
-                       context_.principal.kind() != "node";
-    if (!again) {
+    if (lost && kind_ == Kind::kRepeatable) {
+      doubtful_at_ = asked_;
+    }
+    if (!lost && !met_no_leader(reply.error())) {
       return reply_(std::move(reply));
     }
+    now() < give_up_at_ && context_.principal.kind() != "node" ? again()
+                                                               : give_up(std::move(reply).error());
+  }
+
+  /// An earlier try may have been run after all.
+  void give_up(Error error) { reply_(doubtful_at_.empty() ? std::move(error) : outcome_unknown()); }
+
+  void again() {
     forwarder_.env_.loop.run_after(kRetryPause, [self = shared_from_this()] {
       if (!self->alive_.expired()) {
         return self->start();
@@ -130,7 +148,8 @@ class Forwarder::Request : public std::enable_shared_from_this<Request> {
   const rpc::OnReply reply_;
   TimePoint deadline_;
   TimePoint give_up_at_;
-  std::string asked_;  // the node it was passed on to
+  std::string asked_;        // the node it was passed on to
+  std::string doubtful_at_;  // the one that may have run it before its connection broke
   rpc::Caller* peer_ = nullptr;
   rpc::CallId call_ = 0;
 };

@@ -4,8 +4,10 @@
 // the leader's core, once. A request that another manager passed on is never passed on again. While
 // nobody leads, requests wait for a leader, at most 10 s. Loop thread only.
 //
-// When the connection to the leader breaks, a read is asked again; for a write the answer says that
-// its outcome is not known (kUnavailable OUTCOME_UNKNOWN). What surely was not run is tried again.
+// When the connection to the leader breaks, a read is asked again, and so is a write that its
+// operation id makes repeatable, once another manager leads: what the old leader did not commit
+// never will be. For other writes the answer says that the outcome is not known (kUnavailable
+// OUTCOME_UNKNOWN). What surely was not run is tried again.
 
 #include <functional>
 #include <map>
@@ -39,7 +41,8 @@ class Forwarder {
   /// waited for any longer.
   void leader_is(const LeaderRoute& route);
 
-  enum class Kind { kRead, kWrite };
+  /// kRepeatable: a write that changes nothing more when it is asked again with its operation id.
+  enum class Kind { kRead, kWrite, kRepeatable };
   /// `local` answers the method here. It and `body` are kept until the request is answered.
   void call(Kind kind, const std::string& method, const rpc::MethodTable::UnaryHandler& local,
             rpc::Body body, const rpc::CallContext& context, rpc::OnReply reply);
