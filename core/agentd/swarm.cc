@@ -93,7 +93,7 @@ void Swarm::announce_restart(std::function<void()> done) {
   if (!node_) {
     return done();
   }
-  node_->announce_restart(std::move(done));
+  node_->announce(node::Farewell::kWillBeBack, std::move(done));
 }
 
 void Swarm::stop(std::function<void()> done) {

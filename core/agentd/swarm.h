@@ -112,6 +112,7 @@ class Swarm {
   /// A manager becomes a worker first, where the others can do without it; gives up after a while.
   void step_down(std::function<void()> then);
   void await_worker(TimePoint deadline, std::function<void()> then);
+  void say_goodbye(TimePoint deadline, std::function<void()> then);
   void remove_tasks(std::function<void()> done);
   void await_no_tasks(TimePoint deadline, std::function<void(Status)> done);
   Status forget();

@@ -15,6 +15,7 @@ namespace {
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 constexpr Duration kTasksLookAgain = 200ms;
 constexpr std::chrono::milliseconds kStepDownLimit = 10s;
+constexpr Duration kGoodbyeLimit = 3s;
 
 /// Runs callbacks one after the other; `next` starts the following one.
 using StepDone = std::function<void()>;
@@ -54,7 +55,7 @@ void Swarm::leave(bool force, std::function<void(Status)> done) {
     return done(leave_warning());
   }
   changing_ = true;
-  step_down([this, done] {
+  const auto end = [this, done] {
     stop([this, done] {
       manager_.reset();
       node_.reset();
@@ -65,6 +66,21 @@ void Swarm::leave(bool force, std::function<void(Status)> done) {
         done(std::move(status));
       });
     });
+  };
+  step_down([this, end] { say_goodbye(env_.clock.now() + kGoodbyeLimit, end); });
+}
+
+/// With the managers' word that it is down nobody waits for this node. Its session may just go over to
+/// another leader.
+void Swarm::say_goodbye(TimePoint deadline, std::function<void()> then) {
+  if (!node_) {
+    return then();
+  }
+  if (node_->counters().session || env_.clock.now() >= deadline) {
+    return node_->announce(node::Farewell::kForGood, std::move(then));
+  }
+  env_.loop.run_after(kTasksLookAgain, [this, deadline, then = std::move(then)] {
+    say_goodbye(deadline, then);
   });
 }
 

@@ -24,13 +24,13 @@ void Swarm::start_link() {
       link_trouble_ = status.error().message;
     }
   } else if (!membership_->manager()) {
-    // A manager helps itself once it leads.
+    // A manager helps itself.
     link_trouble_ = loaded ? "the certificate files of this node are missing: restore them from a backup, or "
                              "'agentctl swarm leave --force' and join again (that ends this node's tasks)"
                            : loaded.error().message;
     SKEP_ERROR("this node cannot speak to its managers; its tasks keep running", {"cause", link_trouble_});
   } else if (!loaded) {
-    SKEP_ERROR("the certificate files are damaged; this manager makes new ones when it leads",
+    SKEP_ERROR("the certificate files are damaged; this manager makes new ones from its state",
                {"cause", loaded.error().message});
   }
   if (membership_->manager() && credentials_) {

@@ -67,6 +67,10 @@ Status Swarm::taken_in(const manager::v1::JoinResponse& answer) {
 
 void Swarm::manager_started(const Status& status) {
   if (status) {
+    // Its own state holds the root: among several managers it could not lead without a certificate.
+    if (!credentials_ && manager_->store().view().cluster()) {
+      certify_self();
+    }
     return;
   }
   if (status.error().reason == "MEMBER_REMOVED") {

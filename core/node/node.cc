@@ -108,9 +108,9 @@ void NodeAgent::drivers_changed() {
   }
 }
 
-void NodeAgent::announce_restart(std::function<void()> done) {
+void NodeAgent::announce(Farewell farewell, std::function<void()> done) {
   if (impl_) {
-    impl_->session_.announce_restart(std::move(done));
+    impl_->session_.announce(farewell, std::move(done));
   } else {
     done();
   }

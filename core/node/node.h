@@ -64,6 +64,10 @@ struct NodeCounters {
   bool session = false;     ///< a session with a manager is up
 };
 
+/// What managers are told when this agent ends: they wait 30 s for one that will be back (SIGTERM)
+/// instead of giving its tasks to others, and hold one that leaves for good for down at once.
+enum class Farewell { kWillBeBack, kForGood };
+
 class NodeAgent {
  public:
   NodeAgent(Env& env, rpc::Caller& caller, NodeConfig config, NodeParts parts);
@@ -77,9 +81,8 @@ class NodeAgent {
   /// this object.
   void stop();
 
-  /// Before stop() when this agent will be back (SIGTERM): managers then wait 30 s for it instead of
-  /// giving its tasks to others. `done` comes within a second, answered or not.
-  void announce_restart(std::function<void()> done);
+  /// Before stop(), see Farewell. `done` comes within a second, answered or not.
+  void announce(Farewell farewell, std::function<void()> done);
   /// Tells the managers to give this node's tasks to others now, for it stops for longer; they end here
   /// when the managers say so. false: it stays after all.
   void set_stopping(bool stopping);

@@ -312,14 +312,14 @@ void Session::describe() {
       }));
 }
 
-void Session::announce_restart(std::function<void()> done) {
+void Session::announce(Farewell farewell, std::function<void()> done) {
   if (!up()) {
     return env_.loop.post(std::move(done));
   }
   dispatch::v1::HeartbeatRequest request;
   request.set_session_id(session_id_);
-  request.set_restarting(true);
-  request.set_stopping(stopping_);
+  request.set_restarting(farewell == Farewell::kWillBeBack);
+  request.set_stopping(stopping_ || farewell == Farewell::kForGood);
   rpc::call<methods::Heartbeat>(
       caller_, config_.dispatcher, request, {.deadline = kAnnounceDeadline},
       [done = std::move(done)](const Result<dispatch::v1::HeartbeatResponse>&) { done(); });

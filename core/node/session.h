@@ -33,8 +33,8 @@ class Session {
   void report(const std::string& task_id, const model::v1::TaskStatus& status);
   /// The description may have changed: sent when it did.
   void describe();
-  /// Tells the manager that this agent will be back; `done` within a second in any case.
-  void announce_restart(std::function<void()> done);
+  /// Tells the manager that this agent ends; `done` within a second in any case.
+  void announce(Farewell farewell, std::function<void()> done);
   /// Tells the managers to replace this node's tasks elsewhere now (or that it stays after all).
   void set_stopping(bool stopping);
   [[nodiscard]] bool up() const { return !session_id_.empty(); }

@@ -1,4 +1,5 @@
 """Several managers: they agree, survive each other's loss, come and go (walkthroughs W2, W5, W10)."""
+import os
 import time
 
 from lab import eventually, main, run
@@ -171,6 +172,20 @@ class Roles(ManagersTest):
         self.refused(last, 5, "erases all current state", "swarm", "leave")
         self.join(leader, last, "manager")
         self.wait_managers(last, 2)
+
+
+    def test_a_manager_that_lost_its_certificate_makes_itself_a_new_one(self):
+        managers = self.managers(3)
+        self.remember_ids(managers)
+        _, others = self.leader(managers)
+        agent = others[0]
+        agent.stop()
+        for name in ("node.crt", "node.key", "root-ca.crt"):
+            os.remove(f"{agent.root}/var/lib/skep/{name}")
+        agent.start()
+        self.wait_managers(others[1], 3)
+        self.wait_ready(agent, 3)
+        self.assertEqual(agent.node_id(), agent.known_id)
 
 
 class Joining(ManagersTest):

@@ -4,6 +4,7 @@ Every machine is a namespace with eth0 on a bridge that lives in a namespace of 
 mount and pid namespaces of the test, so their pids are real and what they mount outlives them. Names come
 from the test's pid; down() removes everything. Needs root, iproute2 and nftables.
 """
+import json
 import os
 import subprocess
 
@@ -54,6 +55,12 @@ class Net:
 
     def join(self, host):
         self.switch("nft", "delete", "element", "bridge", "lab", "cut", f'{{ "{host}" }}')
+
+    def lose(self, host, percent):
+        """That share of the frames from the machine, and of those to it, is lost."""
+        for direction in ("iifname", "oifname"):
+            self.switch("nft", "add", "rule", "bridge", "lab", "forward", direction, host,
+                        "numgen", "random", "mod", "100", "<", str(percent), "drop")
 
     def down(self):
         for host in self.hosts + ["net"]:
@@ -187,6 +194,15 @@ class ManagersTest(ClusterTest):
     def remember_ids(self, agents):
         for agent in agents:
             agent.known_id = agent.node_id()
+
+    def log_status(self, agent):
+        return json.loads(agent.out("bus", "call", "consensus/raft", "consensus/1/status", "{}"))
+
+    def applied(self, agent):
+        return int(self.log_status(agent)["applied_index"])
+
+    def wait_compacted(self, agent, above):
+        eventually("the log was compacted", lambda: int(self.log_status(agent)["first_index"]) > above, 60)
 
     def elections(self, agents):
         return sum(agent.log().count("this manager leads") for agent in agents)

@@ -214,13 +214,13 @@ TEST_F(SessionTest, PutsManyStatusesIntoFewMessages) {
 TEST_F(SessionTest, TellsManagersThatItRestarts) {
   env.loop.advance(1s);
   bool told = false;
-  agent->announce_restart([&] { told = true; });
+  agent->announce(Farewell::kWillBeBack, [&] { told = true; });
   env.loop.advance(10ms);
   EXPECT_TRUE(told);
   EXPECT_TRUE(manager.restarting);
   bus.lose = [](const auto& frame) { return frame.target == "core"; };
   told = false;
-  agent->announce_restart([&] { told = true; });
+  agent->announce(Farewell::kWillBeBack, [&] { told = true; });
   env.loop.advance(1s);
   EXPECT_TRUE(told) << "within a second, answered or not";
 }
