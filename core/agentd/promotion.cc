@@ -68,8 +68,7 @@ void Promotion::ask() {
       managers_, std::string(kManagerTarget), hooks_.request(), {.deadline = 30s},
       mine([this](Result<manager::v1::JoinResponse> answer) {
         if (!answer && answer.error().reason == "NOT_PROMOTED") {
-          give_up(std::move(answer).error());
-          return;
+          return give_up(std::move(answer).error());
         }
         Status kept = answer ? hooks_.taken_in(*answer) : Status(std::move(answer).error());
         if (!kept) {
@@ -90,13 +89,13 @@ void Promotion::later(const Error& error) {
   });
 }
 
-bool Promotion::give_up(Error error) {
+void Promotion::give_up(Error error) {
   if (!std::exchange(under_way_, false)) {
-    return false;
+    return;
   }
   env_.loop.cancel_timer(std::exchange(timer_, 0));
+  hooks_.stop_listening();
   settle(std::move(error));
-  return true;
 }
 
 void Promotion::settle(Status status) {

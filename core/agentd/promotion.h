@@ -19,6 +19,7 @@ class Promotion {
     std::function<bool()> has_certificate;  ///< one that says manager
     std::function<void(std::function<void(const Status&)> done)> fetch_certificate;
     std::function<Status()> listen;
+    std::function<void()> stop_listening;  ///< it was given up
     std::function<manager::v1::JoinRequest()> request;
     /// The log has this node as a member. To be kept before the manager starts: the id is used once. An
     /// error makes it ask again.
@@ -32,8 +33,8 @@ class Promotion {
 
   /// Nothing when it is under way.
   void begin();
-  /// The swarm wants something else now. True when it was under way.
-  bool give_up(Error error);
+  /// The swarm wants something else now. Nothing when it is not under way.
+  void give_up(Error error);
   /// Somebody waits for settle(), for 20 s; then kTimeout JOIN_TIMEOUT, and the node goes on trying.
   void await(std::function<void(Status)> done);
   /// This node is a manager now, or why it cannot be.

@@ -61,8 +61,7 @@ class Swarm {
   [[nodiscard]] std::string state() const;  ///< "inactive", "pending", "active" or "error"
   [[nodiscard]] const std::string& trouble() const { return trouble_.empty() ? link_trouble_ : trouble_; }
   [[nodiscard]] const std::string& listen_trouble() const { return listen_trouble_; }
-  /// Where managers are, as far as this node knows: "ID=HOST:PORT".
-  [[nodiscard]] std::vector<std::string> managers() const { return book_.managers(); }
+  [[nodiscard]] std::vector<std::string> managers() const { return book_.managers(); }  ///< "ID=HOST:PORT"
   model::v1::NodeDescription describe();
 
  private:
@@ -136,6 +135,7 @@ class Swarm {
   MemberToken member_;
   std::vector<consensus::v1::Member> join_members_;  // as the join answered, until the log tells
   Promotion promotion_;
+  model::v1::NodeRole told_role_ = model::v1::NODE_ROLE_WORKER;  // by the last session message
   TimerId renewal_timer_ = 0;
   TimerId listen_timer_ = 0;
   std::unique_ptr<Drivers> drivers_;

@@ -210,6 +210,7 @@ Status Swarm::forget() {
   credentials_.reset();
   member_.expire();
   join_members_.clear();
+  told_role_ = model::v1::NODE_ROLE_WORKER;
   promotion_.give_up(Error{Code::kCancelled, "this node left the swarm", "LEFT"});
   book_.forget();
   env_.loop.cancel_timer(std::exchange(renewal_timer_, 0));

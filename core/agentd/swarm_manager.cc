@@ -15,6 +15,7 @@ Promotion::Hooks Swarm::promotion_hooks() {
   hooks.listen = [this] {
     return link_.port() != 0 ? ok() : link_.listen(membership_->listen_address());
   };
+  hooks.stop_listening = [this] { link_.stop_listening(); };
   hooks.request = [this] {
     manager::v1::JoinRequest request;
     request.set_node_id(membership_->node_id());
@@ -26,16 +27,15 @@ Promotion::Hooks Swarm::promotion_hooks() {
 }
 
 void Swarm::role_told(model::v1::NodeRole role) {
+  told_role_ = role;
   if (!membership_ || changing_ || membership_->manager()) {
     return;  // a manager learns from the log that it is none any more
   }
   if (role == model::v1::NODE_ROLE_MANAGER) {
     return promotion_.begin();
   }
-  if (promotion_.give_up(Error{Code::kFailedPrecondition, "this node is to be a worker after all",
-                               "NOT_PROMOTED"})) {
-    link_.stop_listening();
-  }
+  promotion_.give_up(
+      Error{Code::kFailedPrecondition, "this node is to be a worker after all", "NOT_PROMOTED"});
   if (certificate_role() == link::Role::kManager && renewal_timer_ != 0) {
     env_.loop.cancel_timer(std::exchange(renewal_timer_, 0));
     renew();
@@ -100,6 +100,9 @@ void Swarm::demoted() {
   SKEP_INFO("this node is a worker now");
   env_.loop.cancel_timer(std::exchange(renewal_timer_, 0));
   renew();
+  if (told_role_ == model::v1::NODE_ROLE_MANAGER) {
+    promotion_.begin();  // promoted again meanwhile; when that is old news, the managers say so
+  }
 }
 
 Status Swarm::remove_manager_state() {

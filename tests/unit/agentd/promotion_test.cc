@@ -46,6 +46,7 @@ class PromotionTest : public ::testing::Test {
   Managers managers;
   bool certificate = false;
   int fetches = 0;
+  int stops = 0;
   Status listening = ok();
   Status kept = ok();
   std::uint64_t member = 0;
@@ -57,6 +58,7 @@ class PromotionTest : public ::testing::Test {
                              done(ok());
                            },
                        .listen = [this] { return listening; },
+                       .stop_listening = [this] { ++stops; },
                        .request = [] { return manager::v1::JoinRequest(); },
                        .taken_in =
                            [this](const manager::v1::JoinResponse& answer) {
@@ -124,10 +126,11 @@ TEST_F(PromotionTest, AnOldAnswerCountsNoMoreOnceItWasGivenUp) {
   promotion.begin();
   promotion.await([&](Status status) { told = std::move(status); });
   loop.advance(1s);
-  EXPECT_TRUE(promotion.give_up(Error{Code::kFailedPrecondition, "a worker after all", "NOT_PROMOTED"}));
+  promotion.give_up(Error{Code::kFailedPrecondition, "a worker after all", "NOT_PROMOTED"});
   ASSERT_TRUE(told && !*told);
   EXPECT_EQ(told->error().reason, "NOT_PROMOTED");
-  EXPECT_FALSE(promotion.give_up(Error{Code::kInternal, "again"}));
+  promotion.give_up(Error{Code::kInternal, "again"});
+  EXPECT_EQ(stops, 1);
   promotion.begin();
   loop.advance(1s);
   ASSERT_EQ(managers.waiting.size(), 2U);
