@@ -21,6 +21,19 @@ struct TempDir {
   std::string path;
 };
 
+TEST(AsioLoop, ATurnEndsThoughWorkMakesMoreWork) {
+  base::AsioLoop loop;
+  int turns = 0;
+  std::function<void()> again = [&] {
+    ++turns;
+    loop.post(again);
+  };
+  loop.post(again);
+  loop.run_once(1ms);
+  EXPECT_GT(turns, 1);
+  loop.run_once(1ms);
+}
+
 TEST(AsioLoop, RunsPostsTimersAndWatchesAndForgetsCancelledOnes) {
   base::AsioLoop loop;
   int pipe_ends[2];
