@@ -28,7 +28,7 @@ Daemon::~Daemon() {
   if (plugins_) {
     plugins_->stop();
   }
-  workers_.stop();
+  real_.workers.stop();
   link_.reset();
   bus_.reset();
   plugins_.reset();
@@ -38,8 +38,8 @@ Daemon::~Daemon() {
 }
 
 Status Daemon::prepare_directories() {
-  SKEP_TRY(disk_.make_directories(paths_.state_dir, 0711));
-  return disk_.make_directories(paths_.run_dir, 0711);
+  SKEP_TRY(real_.disk.make_directories(paths_.state_dir, 0711));
+  return real_.disk.make_directories(paths_.run_dir, 0711);
 }
 
 host::PluginHostOptions Daemon::plugin_options() const {
@@ -70,8 +70,8 @@ Status Daemon::start() {
   SKEP_TRY(prepare_directories());
   SKEP_TRY_ASSIGN(auto lock, RootLock::take(paths_));
   lock_.emplace(std::move(lock));
-  SKEP_TRY_ASSIGN(installation_id_, installation_id(paths_, disk_, random_));
-  plugins_ = std::make_unique<host::PluginHost>(env_, plugin_options(), [this] {
+  SKEP_TRY_ASSIGN(installation_id_, installation_id(paths_, real_.disk, real_.random));
+  plugins_ = std::make_unique<host::PluginHost>(real_.env, plugin_options(), [this] {
     if (swarm_) {
       swarm_->drivers_changed();
     }
@@ -82,12 +82,12 @@ Status Daemon::start() {
   options.router.admit = [this](const auto& peer, const auto& hello) { return plugins_->admit(peer, hello); };
   options.router.explain_missing = [this](const std::string& target) { return plugins_->explain_missing(target); };
   bus_ = std::make_unique<bus::Bus>(
-      loop_, random_, std::move(options),
+      real_.loop, real_.random, std::move(options),
       bus::BusEvents{.on_joined = [this](const auto& name) { plugins_->on_joined(name); },
                      .on_suspected = [this](const auto& name) { plugins_->on_suspected(name); },
                      .on_gone = [this](const auto& name, const auto& why) { plugins_->on_gone(name, why); }});
-  link_ = std::make_unique<link::Link>(env_, bus_->table(), link::LinkOptions{.version = kVersion});
-  swarm_ = std::make_unique<Swarm>(env_, bus_->caller(), *link_, *plugins_, paths_, config_, installation_id_);
+  link_ = std::make_unique<link::Link>(real_.env, bus_->table(), link::LinkOptions{.version = kVersion});
+  swarm_ = std::make_unique<Swarm>(real_.env, bus_->caller(), *link_, *plugins_, paths_, config_, installation_id_);
   plugins_->register_methods(bus_->table());
   const auto manager = [this]() -> Result<control::Manager*> {
     control::Manager* here = swarm_->manager();
@@ -95,8 +95,8 @@ Status Daemon::start() {
                                                    : Result<control::Manager*>(here);
   };
   control::Manager::register_methods(bus_->table(), manager);
-  control::register_ca_methods(bus_->table(), env_, *link_, manager);
-  register_agent_api(bus_->table(), env_, bus_->caller(), *swarm_, *plugins_, paths_, config_, installation_id_,
+  control::register_ca_methods(bus_->table(), real_.env, *link_, manager);
+  register_agent_api(bus_->table(), real_.env, bus_->caller(), *swarm_, *plugins_, paths_, config_, installation_id_,
                      [this] { begin_stop(); });
   SKEP_TRY(bus_->start());
   SKEP_TRY(plugins_->start(*bus_));
@@ -106,7 +106,7 @@ Status Daemon::start() {
             {"swarm", swarm_->state()});
   ::sd_notify(0, "READY=1");
   // Reading the plugins' files and replaying the log needed memory that is not needed again.
-  loop_.run_after(kTrimAfter, [] { ::malloc_trim(0); });
+  real_.loop.run_after(kTrimAfter, [] { ::malloc_trim(0); });
   return ok();
 }
 
@@ -116,7 +116,7 @@ void Daemon::watch_signals() {
   ::sigaddset(&ends, SIGTERM);
   ::sigaddset(&ends, SIGINT);
   signal_fd_ = ::signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
-  loop_.watch_readable(signal_fd_, [this] {
+  real_.loop.watch_readable(signal_fd_, [this] {
     signalfd_siginfo info{};
     while (::read(signal_fd_, &info, sizeof(info)) > 0) {
       begin_stop();
@@ -126,17 +126,17 @@ void Daemon::watch_signals() {
 
 void Daemon::begin_stop() {
   if (std::exchange(stopping_, true)) {
-    return loop_.stop();  // asked twice: at once
+    return real_.loop.stop();  // asked twice: at once
   }
   SKEP_INFO("agentd stops; tasks keep running");
   ::sd_notify(0, "STOPPING=1");
-  loop_.run_after(kStopLimit, [this] {
+  real_.loop.run_after(kStopLimit, [this] {
     SKEP_WARN("the manager did not stop in time; its log has everything acknowledged");
-    loop_.stop();
+    real_.loop.stop();
   });
-  swarm_->announce_restart([this] { swarm_->stop([this] { loop_.stop(); }); });
+  swarm_->announce_restart([this] { swarm_->stop([this] { real_.loop.stop(); }); });
 }
 
-void Daemon::run() { loop_.run(); }
+void Daemon::run() { real_.loop.run(); }
 
 }  // namespace skep::agentd

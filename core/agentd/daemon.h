@@ -10,11 +10,10 @@
 #include "core/agentd/config.h"
 #include "core/agentd/identity.h"
 #include "core/agentd/swarm.h"
-#include "core/base/asio_loop.h"
+#include "core/base/real_env.h"
 #include "core/bus/bus.h"
 #include "core/link/link.h"
 #include "core/pluginhost/plugin_host.h"
-#include "skep/posix_env.h"
 
 namespace skep::agentd {
 
@@ -39,13 +38,7 @@ class Daemon {
   const Paths paths_;
   Config config_;
   const std::string program_dir_;
-  base::AsioLoop loop_;
-  PosixClock clock_;
-  PosixRandom random_;
-  PosixDisk disk_;
-  PosixSubprocess subprocess_;
-  WorkerPool workers_{loop_, 4};
-  Env env_{clock_, random_, loop_, workers_, disk_, subprocess_};
+  base::RealEnv real_{4};
   std::string installation_id_;
   std::optional<RootLock> lock_;
   std::unique_ptr<host::PluginHost> plugins_;

@@ -70,14 +70,14 @@ Bench::Bench(std::string directory, CatalogOptions catalog, std::string host_pro
   ::sigaddset(&ends, SIGTERM);
   ::sigaddset(&ends, SIGINT);
   signals_ = ::signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
-  signal_watch_ = loop_.watch_readable(signals_, [this] { on_signal(); });
+  signal_watch_ = real_.loop.watch_readable(signals_, [this] { on_signal(); });
 }
 
 Bench::~Bench() {
   close_agent();
-  workers_.stop();
+  real_.workers.stop();
   bus_.reset();
-  loop_.unwatch(signal_watch_);
+  real_.loop.unwatch(signal_watch_);
   ::close(signals_);
 }
 
@@ -88,7 +88,7 @@ void Bench::on_signal() {
   }
   abandon();
   close_agent();
-  (void)disk_.remove_tree(directory_).has_value();
+  (void)real_.disk.remove_tree(directory_).has_value();
   ::_exit(128 + static_cast<int>(info.ssi_signo));
 }
 
@@ -97,16 +97,16 @@ Status Bench::open_agent() {
   host.root = directory_;
   host.state_dir = directory_ + "/state";
   host.run_dir = directory_ + "/run";
-  host.installation_id = "verify" + std::to_string(random_.next() % 1'000'000);
+  host.installation_id = "verify" + std::to_string(real_.random.next() % 1'000'000);
   host.version = "verify";
   host.host_program = host_program_;
   host.catalog = catalog_;
-  plugins_ = std::make_unique<PluginHost>(env_, host, [] {});
+  plugins_ = std::make_unique<PluginHost>(real_.env, host, [] {});
   bus::BusOptions options;
   options.bus_socket = bus_socket();
   options.router.admit = [this](const auto& peer, const auto& hello) { return plugins_->admit(peer, hello); };
   bus_ = std::make_unique<bus::Bus>(
-      loop_, random_, std::move(options),
+      real_.loop, real_.random, std::move(options),
       bus::BusEvents{.on_joined =
                          [this](const auto& name) {
                            plugins_->on_joined(name);
@@ -128,7 +128,7 @@ void Bench::close_agent() {
   }
 }
 
-void Bench::turn() { loop_.run_once(20ms); }
+void Bench::turn() { real_.loop.run_once(20ms); }
 
 Result<rpc::Body> Bench::call(std::string_view method, const rpc::Body& body) {
   auto answer = std::make_shared<std::optional<Result<rpc::Body>>>();

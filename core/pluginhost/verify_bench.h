@@ -6,10 +6,9 @@
 #include <memory>
 #include <string>
 
-#include "core/base/asio_loop.h"
+#include "core/base/real_env.h"
 #include "core/pluginhost/plugin_host.h"
 #include "core/pluginhost/verify.h"
-#include "skep/posix_env.h"
 #include "skep/testing/conformance.h"
 
 namespace skep::host {
@@ -73,9 +72,9 @@ class Bench : public testing::Probe {
   /// Turns the loop until `holds`; false when `limit` passed first.
   template <class Condition>
   bool turn_until(Duration limit, Condition holds) {
-    const TimePoint until = clock_.now() + limit;
+    const TimePoint until = real_.clock.now() + limit;
     while (!holds()) {
-      if (clock_.now() > until) {
+      if (real_.clock.now() > until) {
         return false;
       }
       turn();
@@ -84,7 +83,7 @@ class Bench : public testing::Probe {
   }
   PluginHost& plugins() { return *plugins_; }
   bus::Bus& bus() { return *bus_; }
-  Env& env() { return env_; }
+  Env& env() { return real_.env; }
 
  private:
   void on_signal();
@@ -95,13 +94,7 @@ class Bench : public testing::Probe {
   std::string target_;
   int signals_ = -1;
   WatchId signal_watch_ = 0;
-  base::AsioLoop loop_;
-  PosixClock clock_;
-  PosixRandom random_;
-  PosixDisk disk_;
-  PosixSubprocess subprocess_;
-  WorkerPool workers_{loop_, 2};
-  Env env_{clock_, random_, loop_, workers_, disk_, subprocess_};
+  base::RealEnv real_{2};
   std::unique_ptr<PluginHost> plugins_;
   std::unique_ptr<bus::Bus> bus_;
 };

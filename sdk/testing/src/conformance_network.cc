@@ -211,12 +211,7 @@ Status recovers(Probe& probe) {
 std::vector<Case> network_suite() {
   return {
       {"capabilities: the scope is local or global",
-       [](Probe& probe) -> Status {
-         const auto answer = probe.call<Capabilities>({});
-         SKEP_TRY(expect_ok(answer, "capabilities"));
-         return expect(answer->scope() == "local" || answer->scope() == "global",
-                       "scope is '" + answer->scope() + "'; it must be local or global");
-       }},
+       [](Probe& probe) -> Status { return expect_scope(probe.call<Capabilities>({})); }},
       {"unknown networks and endpoints: leave, unpublish and delete succeed",
        [](Probe& probe) -> Status { return cleanly(probe, [] { return ok(); }); }},
       {"life of a task: every call of it succeeds, and again",

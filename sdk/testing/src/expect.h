@@ -35,6 +35,14 @@ Status expect_error(const Result<T>& result, Code code, const std::string& what)
   return expect(!result.error().message.empty(), what + " should say why it fails");
 }
 
+/// What `capabilities` answers must name a scope; the same for every kind that has one.
+template <class Capabilities>
+Status expect_scope(const Result<Capabilities>& answer) {
+  SKEP_TRY(expect_ok(answer, "capabilities"));
+  return expect(answer->scope() == "local" || answer->scope() == "global",
+                "scope is '" + answer->scope() + "'; it must be local or global");
+}
+
 /// Marks a case as not applicable to this driver.
 inline Status skip(const std::string& why) { return Error{Code::kUnimplemented, why, "SKIPPED"}; }
 

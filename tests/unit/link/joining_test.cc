@@ -3,10 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/base/asio_loop.h"
+#include "core/base/real_env.h"
 #include "core/link/link.h"
 #include "skep/ca.methods.h"
-#include "skep/posix_env.h"
 
 namespace skep::link {
 namespace {
@@ -15,11 +14,11 @@ using ::testing::HasSubstr;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-class JoiningTest : public ::testing::Test {
+class JoiningTest : public ::testing::Test, protected base::RealEnv {
  protected:
   static constexpr const char* kSecret = "0123456789abcdefghijklmno";
 
-  JoiningTest() {
+  JoiningTest() : RealEnv(1) {
     table.on<ca::v1::methods::GetRoot>([this](const auto&, const rpc::CallContext&, auto reply) {
       ca::v1::GetRootResponse response;
       response.set_certificate(told_root);
@@ -60,13 +59,6 @@ class JoiningTest : public ::testing::Test {
     return result ? std::move(*result) : Result<Joined>(Error{Code::kInternal, "never answered"});
   }
 
-  PosixClock clock;
-  PosixRandom random;
-  PosixDisk disk;
-  PosixSubprocess subprocess;
-  base::AsioLoop loop;
-  WorkerPool workers{loop, 1};
-  Env env{clock, random, loop, workers, disk, subprocess};
   const CertifiedKey root = *make_root(clock.wall_now());
   std::string told_root = root.certificate;
   rpc::MethodTable table;

@@ -7,12 +7,11 @@
 
 #include <optional>
 
-#include "core/base/asio_loop.h"
+#include "core/base/real_env.h"
 #include "skep/ca.methods.h"
 #include "skep/control.methods.h"
 #include "skep/dispatch.methods.h"
 #include "skep/manager.methods.h"
-#include "skep/posix_env.h"
 
 namespace skep::link {
 namespace {
@@ -21,8 +20,9 @@ using ::testing::HasSubstr;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-class LinkTest : public ::testing::Test {
+class LinkTest : public ::testing::Test, protected base::RealEnv {
  protected:
+  LinkTest() : RealEnv(1) {}
   static constexpr const char* kCluster = "cluster1";
 
   struct Machine {
@@ -106,12 +106,6 @@ class LinkTest : public ::testing::Test {
     return *fd;
   }
 
-  PosixClock clock;
-  PosixRandom random;
-  PosixDisk disk;
-  PosixSubprocess subprocess;
-  base::AsioLoop loop;
-  WorkerPool workers{loop, 1};
   const CertifiedKey root = *make_root(clock.wall_now());
   bus::v1::Principal caller;
   std::vector<rpc::TypedServerStream<dispatch::v1::methods::Session>> streams;

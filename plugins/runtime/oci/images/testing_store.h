@@ -16,24 +16,12 @@
 #include <string>
 #include <vector>
 
-#include "core/base/asio_loop.h"
+#include "core/base/real_env.h"
 #include "plugins/runtime/oci/images/image_store.h"
 #include "plugins/runtime/oci/images/registry_auth.h"
 #include "plugins/runtime/oci/images/testing_layer.h"
-#include "skep/posix_env.h"
 
 namespace skep::oci::testing {
-
-/// The real Env; its loop is never run, the store does not use it.
-struct RealEnv {
-  PosixClock clock;
-  PosixRandom random;
-  base::AsioLoop loop;
-  WorkerPool workers{loop, 1};
-  PosixDisk disk;
-  PosixSubprocess subprocess;
-  Env env{clock, random, loop, workers, disk, subprocess};
-};
 
 /// Runs a program that must succeed and answers what it printed.
 inline std::string must_run(const std::vector<std::string>& argv) {
@@ -74,7 +62,7 @@ inline bool answers(int port) {
 /// docker-registry with `extra` lines in its configuration; ended by the destructor.
 class Registry {
  public:
-  Registry(RealEnv& real, const std::string& directory, const std::string& http_extra = "",
+  Registry(base::RealEnv& real, const std::string& directory, const std::string& http_extra = "",
            const std::string& extra = "")
       : directory_(directory) {
     for (int attempt = 0; attempt < 5 && child_.pid == 0; ++attempt) {
@@ -97,7 +85,7 @@ class Registry {
   }
 
  private:
-  void start(RealEnv& real, const std::string& http_extra, const std::string& extra) {
+  void start(base::RealEnv& real, const std::string& http_extra, const std::string& extra) {
     port_ = free_port();
     std::filesystem::create_directories(directory_);
     std::ofstream(directory_ + "/registry.yml")
@@ -165,7 +153,7 @@ class StoreTest : public ::testing::Test {
   }
 
   TempDirectory scratch_;
-  RealEnv real_;
+  base::RealEnv real_{1};  // its loop is never run, the store does not use it
   ImageStoreOptions options_;
   std::unique_ptr<ImageStore> store_;
   std::vector<std::string> lines_;

@@ -77,10 +77,9 @@ Lab::Lab(std::size_t workers) : Lab("lab", nullptr, workers) {}
 Lab::Lab(std::string driver, Factory factory, std::size_t workers)
     : driver_name_(std::move(driver)),
       factory_(std::move(factory)),
-      workers_(loop_, workers),
-      env_{clock_, random_, loop_, workers_, disk_, subprocess_},
+      real_(workers),
       caller_(std::make_unique<NoCaller>()) {
-  installation_ = "test" + std::to_string(random_.next() % 1'000'000'000);
+  installation_ = "test" + std::to_string(real_.random.next() % 1'000'000'000);
   std::string pattern = "/tmp/skep-oci-XXXXXX";
   directory_ = ::mkdtemp(pattern.data());
   make_busybox_root(directory_ + "/image");
@@ -96,9 +95,9 @@ Lab::~Lab() {
     driver_->stop();
     driver_.reset();
   }
-  workers_.stop();
+  real_.workers.stop();
   // Whatever a failed test left: found by name, removed by hand.
-  const Cgroups cgroups(disk_.read_file("/proc/mounts").value_or(""));
+  const Cgroups cgroups(real_.disk.read_file("/proc/mounts").value_or(""));
   const std::string top = "/skep-" + installation_;
   cgroups.kill_all(top);
   until([this] {
@@ -110,7 +109,7 @@ Lab::~Lab() {
     return true;
   }, std::chrono::seconds(5));
   const auto removed = cgroups.remove(top);
-  const auto mountinfo = disk_.read_file("/proc/self/mountinfo").value_or("");
+  const auto mountinfo = real_.disk.read_file("/proc/self/mountinfo").value_or("");
   for (const std::string& mount : mounts_below(mountinfo, directory_)) {
     const auto unmounted = unmount_tree(mount);
   }
@@ -135,13 +134,13 @@ Status Lab::start(std::map<std::string, std::string> config) {
   start_.mutable_config()->clear();
   start_.mutable_config()->insert(config.begin(), config.end());
   driver_ = factory_ ? factory_() : std::make_unique<LabDriver>(source_);
-  return driver_->start(DriverContext{env_, *caller_, start_});
+  return driver_->start(DriverContext{real_.env, *caller_, start_});
 }
 
 std::string Lab::new_id() {
   static constexpr char kDigits[] = "0123456789abcdef";
   std::string id;
-  for (const char byte : random_.bytes(32)) {
+  for (const char byte : real_.random.bytes(32)) {
     const auto value = static_cast<unsigned char>(byte);
     id += kDigits[value >> 4];
     id += kDigits[value & 15];
@@ -159,12 +158,12 @@ runtime::v1::CreateRequest Lab::request(std::vector<std::string> command) {
 }
 
 bool Lab::until(const std::function<bool()>& ready, Duration limit) {
-  const TimePoint deadline = clock_.now() + limit;
+  const TimePoint deadline = real_.clock.now() + limit;
   while (!ready()) {
-    if (clock_.now() > deadline) {
+    if (real_.clock.now() > deadline) {
       return false;
     }
-    loop_.run_once(std::chrono::milliseconds(20));
+    real_.loop.run_once(std::chrono::milliseconds(20));
   }
   return true;
 }

@@ -8,9 +8,8 @@
 #include <memory>
 #include <string>
 
-#include "core/base/asio_loop.h"
+#include "core/base/real_env.h"
 #include "plugins/runtime/oci/container/container_driver.h"
-#include "skep/posix_env.h"
 
 namespace skep::oci::testing {
 
@@ -51,8 +50,8 @@ class Lab {
 
   ContainerDriver& driver() { return *driver_; }
   DirectorySource& source() { return *source_; }
-  Env& env() { return env_; }
-  base::AsioLoop& loop() { return loop_; }
+  Env& env() { return real_.env; }
+  base::AsioLoop& loop() { return real_.loop; }
   [[nodiscard]] const std::string& directory() const { return directory_; }
   [[nodiscard]] std::string state_dir() const { return directory_ + "/state"; }
   [[nodiscard]] std::string run_dir() const { return directory_ + "/run"; }
@@ -97,13 +96,7 @@ class Lab {
   std::string installation_;
   std::string directory_;
   std::shared_ptr<DirectorySource> source_ = std::make_shared<DirectorySource>();
-  base::AsioLoop loop_;
-  PosixClock clock_;
-  PosixRandom random_;
-  PosixDisk disk_;
-  PosixSubprocess subprocess_;
-  WorkerPool workers_;
-  Env env_;
+  base::RealEnv real_;
   plugin::v1::StartRequest start_;
   std::unique_ptr<rpc::Caller> caller_;
   std::unique_ptr<ContainerDriver> driver_;
