@@ -33,10 +33,19 @@ class PluginLogTest : public ::testing::Test {
 
   std::shared_ptr<Reader> read(const PluginLogsRequest& request) {
     auto reader = std::make_shared<Reader>();
+    // Not the pointer itself: the stream holds what it calls, and the reader holds the stream.
     reader->stream = rpc::open<PluginLogs>(
         pair_.client, "core", request, {.deadline = 0ms},
-        [reader](const auto& line) { reader->lines.push_back(line.text()); },
-        [reader](Status status) { reader->done = std::move(status); });
+        [weak = std::weak_ptr(reader)](const auto& line) {
+          if (const auto one = weak.lock()) {
+            one->lines.push_back(line.text());
+          }
+        },
+        [weak = std::weak_ptr(reader)](Status status) {
+          if (const auto one = weak.lock()) {
+            one->done = std::move(status);
+          }
+        });
     pair_.loop.run_ready();
     return reader;
   }
