@@ -15,9 +15,9 @@ namespace asio = boost::asio;
 
 namespace {
 
-/// Handlers a run_once() runs at most: a flood that makes work as fast as it is done must not keep its
-/// caller, who has a deadline or a signal to look at.
-constexpr int kTurnMax = 256;
+/// After this a run_once() starts no further handler: a flood that makes work as fast as it is done must
+/// not keep its caller, who has a deadline or a signal to look at.
+constexpr Duration kTurnMax = std::chrono::milliseconds(20);
 
 /// One watch. It owns a duplicate of the caller's fd: asio registers an fd with epoll once, and a
 /// read and a write watch of one fd may live side by side.
@@ -118,7 +118,8 @@ void AsioLoop::run() { impl_->io.run(); }
 void AsioLoop::run_once(Duration wait) {
   impl_->io.restart();
   impl_->io.run_one_for(wait);
-  for (int i = 1; i < kTurnMax && impl_->io.poll_one() != 0; ++i) {
+  const TimePoint end = now() + kTurnMax;
+  while (now() < end && impl_->io.poll_one() != 0) {
   }
 }
 

@@ -26,8 +26,8 @@ class AsioLoop final : public Loop {
 
   /// Runs until stop(). What was posted before stop() still runs.
   void run();
-  /// Runs what is ready, a bounded number of handlers, and waits at most `wait` for the first; for
-  /// synchronous clients (agentctl).
+  /// Waits at most `wait` for work and runs what is ready, for a bounded time; for synchronous clients
+  /// (agentctl).
   void run_once(Duration wait);
   /// [any thread]
   void stop();
