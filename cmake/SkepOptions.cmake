@@ -69,7 +69,8 @@ function(skep_sanitizer_environment test)
   if(SKEP_SANITIZE)
     get_test_property(${test} TIMEOUT timeout)
     math(EXPR timeout "${timeout} * 3")
-    set_tests_properties(${test} PROPERTIES TIMEOUT ${timeout} ENVIRONMENT
+    set_tests_properties(${test} PROPERTIES TIMEOUT ${timeout})
+    set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT
       "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1;TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp:second_deadlock_stack=1")
   endif()
 endfunction()

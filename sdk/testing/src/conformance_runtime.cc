@@ -68,11 +68,29 @@ Status exit_codes(Probe& probe, const SuiteOptions& options) {
   return expect(again->exit().exit_code() == 7, "wait after the end answers the same code");
 }
 
+/// Until the container has printed a line: a signal to one that has not come to its first command says nothing.
+Status printed_something(Probe& probe) {
+  LogsRequest request;
+  request.set_container_id(kId);
+  request.set_tail(-1);
+  Status last = ok();
+  const bool came = probe.wait(
+      [&] {
+        const auto lines = probe.stream(Logs::kName, request.SerializeAsString());
+        last = lines ? ok() : Status(lines.error());
+        return !lines || !lines->empty();
+      },
+      std::chrono::seconds(20));
+  SKEP_TRY(expect_ok(last, "logs"));
+  return expect(came, "logs gives the line the container printed");
+}
+
 Status stops(Probe& probe, const SuiteOptions& options) {
-  SKEP_TRY(expect_ok(probe.call<Create>(container(options, "trap '' TERM; while :; do sleep 0.1; done")), "create"));
-  SKEP_TRY(expect_ok(probe.call<Create>(container(options, "trap '' TERM; while :; do sleep 0.1; done")),
-                     "create of the same container again"));
+  const auto stubborn = container(options, "trap '' TERM; echo ready; while :; do sleep 0.1; done");
+  SKEP_TRY(expect_ok(probe.call<Create>(stubborn), "create"));
+  SKEP_TRY(expect_ok(probe.call<Create>(stubborn), "create of the same container again"));
   SKEP_TRY(expect_ok(by_id<Start>(probe), "start"));
+  SKEP_TRY(printed_something(probe));
   RemoveRequest unforced;
   unforced.set_container_id(kId);
   SKEP_TRY(expect_error(probe.call<Remove>(unforced), Code::kFailedPrecondition, "remove of a running container"));
