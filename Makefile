@@ -1,6 +1,6 @@
 # The face of the project. Every target installs what it needs first (apt, Debian 12).
 #   make demo   build, start one agent, run a web service on real containers and show it
-#   make test   build and pass all tests; SANITIZERS="asan-ubsan tsan" adds the unit and conformance tests under these
+#   make test   build and pass all tests, unit and conformance tests under ASan+UBSan and TSan too; SANITIZERS= without
 #   make sim    SEEDS=n FIRST_SEED=k   the whole-cluster simulator
 #   make bench  figures as ratios against a floor of the same run
 #   make fuzz   SECONDS=n per target;   make lint   clang-format and clang-tidy on changed files
@@ -10,7 +10,7 @@ JOBS ?= $(shell nproc)
 SEEDS ?= 2000
 FIRST_SEED ?= 1
 SECONDS ?= 60
-SANITIZERS ?=
+SANITIZERS ?= asan-ubsan tsan
 
 .PHONY: build sanitized demo test sim bench fuzz lint clean packages
 packages:
