@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <ctime>
 
-#include "core/link/crypto.h"
+#include "core/link/certificate_parts.h"
 
 namespace skep::link {
 namespace {
@@ -37,6 +37,25 @@ Result<std::string> key_text(EVP_PKEY* key) {
     return ::PEM_write_bio_PKCS8PrivateKey(bio, key, nullptr, nullptr, 0, nullptr, nullptr);
   });
 }
+Result<WallTime> read_time(const ASN1_TIME* time) {
+  std::tm parts{};
+  if (::ASN1_TIME_to_tm(time, &parts) != 1) {
+    return Error{Code::kInvalidArgument, "the certificate's dates cannot be read", "BAD_CERTIFICATE"};
+  }
+  return static_cast<WallTime>(::timegm(&parts)) * kSecond;
+}
+
+std::string skew_text(WallTime now, WallTime other_clock) {
+  const WallTime skew = other_clock - now;
+  if (other_clock == 0 || (skew < kSkewNamed && skew > -kSkewNamed)) {
+    return {};
+  }
+  return "; its clock is " + std::to_string((skew < 0 ? -skew : skew) / kSecond) + " s " +
+         (skew < 0 ? "behind" : "ahead of") + " ours: set the clocks";
+}
+
+}  // namespace
+
 Result<std::string> certificate_text(X509* certificate) {
   return to_pem("write a certificate", [certificate](BIO* bio) {
     return ::PEM_write_bio_X509(bio, certificate);
@@ -61,7 +80,6 @@ bool add_extension(X509* certificate, X509* issuer, int nid, const char* value) 
   return added == 1;
 }
 
-/// A certificate with everything but names, extensions and signature.
 Result<CertificatePtr> blank(EVP_PKEY* key, WallTime from, WallTime until) {
   CertificatePtr certificate(::X509_new());
   unsigned char serial[19];
@@ -82,14 +100,6 @@ Result<CertificatePtr> blank(EVP_PKEY* key, WallTime from, WallTime until) {
   return certificate;
 }
 
-Result<WallTime> read_time(const ASN1_TIME* time) {
-  std::tm parts{};
-  if (::ASN1_TIME_to_tm(time, &parts) != 1) {
-    return Error{Code::kInvalidArgument, "the certificate's dates cannot be read", "BAD_CERTIFICATE"};
-  }
-  return static_cast<WallTime>(::timegm(&parts)) * kSecond;
-}
-
 Result<CertificateFacts> facts_of(const X509* certificate) {
   const X509_NAME* subject = ::X509_get_subject_name(certificate);
   CertificateFacts facts;
@@ -107,16 +117,6 @@ Result<CertificateFacts> facts_of(const X509* certificate) {
   return facts;
 }
 
-std::string skew_text(WallTime now, WallTime other_clock) {
-  const WallTime skew = other_clock - now;
-  if (other_clock == 0 || (skew < kSkewNamed && skew > -kSkewNamed)) {
-    return {};
-  }
-  return "; its clock is " + std::to_string((skew < 0 ? -skew : skew) / kSecond) + " s " +
-         (skew < 0 ? "behind" : "ahead of") + " ours: set the clocks";
-}
-
-/// The signatures lead to one of `roots`; times are not looked at.
 bool signed_by(const std::vector<CertificatePtr>& chain, const std::vector<CertificatePtr>& roots) {
   const StorePtr store(::X509_STORE_new());
   for (const auto& root : roots) {
@@ -136,8 +136,6 @@ bool signed_by(const std::vector<CertificatePtr>& chain, const std::vector<Certi
   ::ERR_clear_error();
   return good;
 }
-
-}  // namespace
 
 std::string_view role_name(Role role) { return role == Role::kManager ? "manager" : "worker"; }
 
@@ -262,6 +260,12 @@ Result<CertificateFacts> verify_certificate(std::string_view certificate, std::s
                  "CERTIFICATE_EXPIRED"};
   }
   return read;
+}
+
+WallTime renewal_time(const CertificateFacts& facts, Random& random) {
+  const WallTime begin = facts.not_before + kBackdate.count();
+  const auto percent = 50 + static_cast<std::int64_t>(random.below(31));
+  return begin + (facts.not_after - begin) / 100 * percent;
 }
 
 Status check_pair(const CertifiedKey& pair) {

@@ -66,6 +66,8 @@ Result<CertificateFacts> read_certificate(std::string_view certificate);
 Result<CertificateFacts> verify_certificate(std::string_view certificate, std::string_view roots,
                                             const std::string& cluster_id, WallTime now,
                                             WallTime other_clock = 0);
+/// When a node renews: between 50 and 80 % of the life of its certificate, not all nodes at once.
+WallTime renewal_time(const CertificateFacts& facts, Random& random);
 /// The key belongs to the certificate.
 Status check_pair(const CertifiedKey& pair);
 
