@@ -153,6 +153,7 @@ Status Swarm::start_node() {
   config.gateway_driver = config_.gateway_network_driver;
   config.dispatcher = kManagerTarget;
   config.on_session = [this](const dispatch::v1::SessionMessage& message) { learn(message); };
+  config.on_refused = [this](const Error& error) { link_trouble_ = error.message; };
   node_ = std::make_unique<node::NodeAgent>(env_, *node_caller_, std::move(config),
                                             node::NodeParts{*sandboxes_, *records_, *drivers_, facts_});
   return node_->start();

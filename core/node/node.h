@@ -36,6 +36,8 @@ struct NodeConfig {
   std::string gateway_network = "skep_gwbridge";
   /// Told of every session message: who the managers are, who leads, what this node should be.
   std::function<void(const dispatch::v1::SessionMessage&)> on_session = {};
+  /// Told when a manager refuses this node's session for a reason that people must look into.
+  std::function<void(const Error&)> on_refused = {};
   std::uint32_t starts_max = 8;   ///< tasks that are being prepared or started at once
   std::uint32_t clean_ups_max = 8;
   std::int64_t log_size_max = 0;  ///< bytes per log file of a container; 0 = the runtime's default

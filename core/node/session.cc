@@ -97,6 +97,9 @@ void Session::connect() {
       caller_, config_.dispatcher, request, {.deadline = milliseconds(0)},
       mine([this](const dispatch::v1::SessionMessage& message) { on_message(message); }),
       mine([this](const Status& status) {
+        if (!status && status.error().code == Code::kAlreadyExists && config_.on_refused) {
+          config_.on_refused(status.error());
+        }
         lost(status ? "the manager ended it" : status.error().message);
       }));
   // No first message: the manager is not there, or hangs.

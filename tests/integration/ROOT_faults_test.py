@@ -14,7 +14,7 @@ from netlab import ManagersTest
 RUNS = int(os.environ.get("SKEP_FAULT_RUNS", "4"))
 FIRST_SEED = int(os.environ.get("SKEP_FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 30)
 SECONDS = 12
-ACKNOWLEDGED_MIN = 20  # of a run that counts
+ACKNOWLEDGED_MIN = 10  # of a run that counts
 
 
 class Load:

@@ -108,11 +108,15 @@ Result<std::string> Dispatcher::open_session(const dispatch::v1::SessionRequest&
   }
   if (const auto old = session_of_node_.find(request.node_id()); old != session_of_node_.end()) {
     const Session& session = sessions_.at(old->second);
-    if (session.stream_open && session.boot_id != request.boot_id()) {
-      SKEP_WARN(
-          "a node opened a second session while the first one is alive; do two agents share "
-          "one identity?",
-          {"node", request.node_id()});
+    if (session.stream_open && !session.restarting && session.boot_id != request.boot_id()) {
+      // When it is the same machine after a power loss, the old connection is found dead in seconds.
+      SKEP_ERROR("two live agents share the identity of one node; the second is refused",
+                 {"node", request.node_id()}, {"hostname", request.description().hostname()});
+      return Error{Code::kAlreadyExists,
+                   "another agent with the identity of node '" + request.node_id() +
+                       "' is connected: was its state directory copied? 'agentctl swarm leave "
+                       "--force' on one of the two, then join again",
+                   "IDENTITY_IN_USE"};
     }
     end_session(std::string(old->second),
                 Error{Code::kConflict, "the node opened a newer session", "SESSION_REPLACED"},

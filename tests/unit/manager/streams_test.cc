@@ -202,6 +202,34 @@ TEST(DispatcherService, ANodeThatStopsIsDownAtOnceAndBackWhenItStays) {
   EXPECT_EQ(state(), model::v1::NODE_STATE_READY);
 }
 
+TEST(DispatcherService, ASecondLiveAgentWithOneIdentityIsRefused) {
+  Api api;
+  namespace d = dispatch::v1;
+  std::map<std::string, std::string> told;  // boot id -> session id, or why not
+  const auto open = [&](const std::string& boot) {
+    d::SessionRequest request;
+    request.set_node_id("n1");
+    request.set_boot_id(boot);
+    auto stream = rpc::open<d::methods::Session>(
+        *api.caller, "core", request, {.deadline = 0ms},
+        [&told, boot](const d::SessionMessage& message) { told[boot] = message.session_id(); },
+        [&told, boot](const Status& status) { told[boot] = status ? "" : status.error().reason; });
+    api.world.loop.advance(10ms);
+    return stream;
+  };
+  const auto first = open("a");
+  const std::string session = told["a"];
+  const auto second = open("b");
+  EXPECT_EQ(told["b"], "IDENTITY_IN_USE");
+  EXPECT_EQ(told["a"], session) << "who was first stays";
+  const auto again = open("a");
+  EXPECT_EQ(told["a"].size(), 25U) << "the same agent comes back";
+  again->cancel();
+  api.world.loop.advance(10ms);
+  const auto later = open("b");
+  EXPECT_EQ(told["b"].size(), 25U) << "a restart is another boot, and its old connection is closed";
+}
+
 TEST(DispatcherService, SessionsEndWithTheLeadership) {
   Api api;
   namespace d = dispatch::v1;
