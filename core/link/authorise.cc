@@ -18,6 +18,7 @@ constexpr Rule kRules[] = {
     {"ca/1/join_token", false, false, true},
     {"dispatch/1/", false, true, true},
     {"control/1/", false, false, true},
+    {"manager/1/check_member", false, true, true},  // a demoted node asks whether it is out
     {"manager/1/", false, false, true},
     {"consensus/1/deliver", false, false, true},  // the other events come from our own driver only
     {"node/1/", false, false, true},

@@ -113,7 +113,9 @@ void RaftMail::answered(std::uint64_t to, std::size_t bytes, const Status& statu
     SKEP_DEBUG("a consensus message did not arrive", {"member", to},
                {"reason", status.error().message});
     tell_loss(to);
-    if (status.error().reason == "NOT_A_MEMBER" && config_.on_stranger) {
+    const bool stranger =
+        status.error().reason == "NOT_A_MEMBER" || status.error().reason == "NOT_ALLOWED";
+    if (stranger && config_.on_stranger) {
       config_.on_stranger();
     }
   }

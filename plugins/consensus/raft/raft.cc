@@ -61,6 +61,12 @@ void Raft::use_members(Membership members) {
     // A newcomer counts as active, or the next quorum check would depose the leader that added it.
     progress_.try_emplace(id, Progress{.next = log_.last_index() + 1, .recent_active = true});
   }
+  if (role_ == Role::kLeader && is_only_voter()) {
+    // Nobody is left whose answer these reads could wait for.
+    for (const auto& one : barriers_.confirm(barriers_.last_context())) {
+      respond_read(one.request, one.index);
+    }
+  }
 }
 
 void Raft::reset(Term term) {
