@@ -31,7 +31,7 @@ Manager::Impl::Impl(Env& e, rpc::Caller& local, std::shared_ptr<store::StateBack
           },
           [this](const std::string& reason) { disk_trouble_changed(reason); }});
   client = std::make_unique<ConsensusClient>(
-      env, caller, store,
+      leader_env, caller, store,
       ConsensusClient::Config{config.consensus_target, config.cluster_id, config.node_id,
                               config.member_id, config.bootstrap},
       ConsensusClient::Handlers{
@@ -60,7 +60,7 @@ Manager::Impl::Impl(Env& e, rpc::Caller& local, std::shared_ptr<store::StateBack
   forwarder = std::make_unique<Forwarder>(
       env, peers, [this](Duration wait, auto then) { find_leader(wait, std::move(then)); });
   api = std::make_unique<ControlApi>(
-      env, caller, store, *client,
+      leader_env, caller, store, *client,
       ControlApi::Config{config.node_id,
                          [this](model::v1::Node& node) { add_manager_status(node); },
                          [this](const model::v1::Task& task) { return log_target(task); },
@@ -200,7 +200,8 @@ void Manager::Impl::stop(std::function<void(Status)> done) {
 
 void Manager::Impl::step_up(std::uint64_t term) {
   SKEP_INFO("this manager leads", {"term", term});
-  const LoopContext context{env, store.view(), *client};
+  clock.set();
+  const LoopContext context{leader_env, store.view(), *client};
   Dispatcher::Settings settings;
   settings.leader_epoch = term;
   settings.managers = manager_addresses();

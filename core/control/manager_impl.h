@@ -12,6 +12,7 @@
 
 #include "core/control/api/control_api.h"
 #include "core/control/dispatcher/dispatcher_service.h"
+#include "core/control/leader_clock.h"
 #include "core/control/errors.h"
 #include "core/control/manager.h"
 #include "core/control/managers/forwarder.h"
@@ -73,6 +74,8 @@ class Manager::Impl {
   };
 
   Env& env;
+  LeaderClock clock{env.clock};
+  Env leader_env{clock, env.random, env.loop, env.workers, env.disk, env.subprocess};
   rpc::Caller& caller;  // of drivers on this node
   const ManagerConfig config;
   Handlers handlers;

@@ -26,6 +26,7 @@ ReconcileLoop::~ReconcileLoop() {
 }
 
 void ReconcileLoop::start() {
+  leading_since_ = context_.env.clock.wall_now();
   running_ = true;
   mark_all();
   wake();

@@ -35,6 +35,8 @@ class ReconcileLoop : public ControlLoop {
   void wake();
   [[nodiscard]] const store::View& view() const { return context_.view; }
   [[nodiscard]] Env& env() const { return context_.env; }
+  /// On the clock of decisions. What has an earlier time may be stamped by another manager's clock.
+  [[nodiscard]] WallTime leading_since() const { return leading_since_; }
 
  private:
   void run();
@@ -43,6 +45,7 @@ class ReconcileLoop : public ControlLoop {
 
   LoopContext context_;
   Committer committer_;
+  WallTime leading_since_ = 0;
   bool running_ = false;   // between start() and stop()
   bool dirty_ = false;
   bool posted_ = false;

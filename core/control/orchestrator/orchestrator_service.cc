@@ -101,7 +101,8 @@ Decision OrchestratorLoop::reconcile(WallTime now) {
       decision.merge(reconcile_removed_service(view(), id, now));
       continue;
     }
-    Decision one = reconcile_service({view(), *service, now, env().random});
+    Decision one = reconcile_service(
+        {.view = view(), .service = *service, .now = now, .random = env().random, .leading_since = leading_since()});
     if (one.wake_at) {
       services_.wake(id, *one.wake_at);
     }

@@ -123,7 +123,8 @@ bool Slot::must_wait_for(const ServiceContext& context, const pb::Task& leaving,
   }
   const Duration grace = model::stop_grace(leaving.spec().container()) + model::kStopGrace;
   const WallTime limit =
-      waiting.meta().created_at() + std::max(Duration(model::kOldTaskWait), grace).count();
+      context.surely_since(waiting.meta().created_at()) +
+      std::max(Duration(model::kOldTaskWait), grace).count();
   if (limit <= context.now) {
     return false;
   }
@@ -137,8 +138,11 @@ void Slot::promote(const ServiceContext& context, Decision& decision) {
     if (!is_runnable(task) || task.desired_state() >= context.target_state()) {
       continue;
     }
-    if (task.start_not_before() > context.now) {
-      decision.wake(task.start_not_before());
+    const WallTime created = task.meta().created_at();
+    const WallTime start_at = std::min(
+        task.start_not_before(), context.surely_since(created) + task.start_not_before() - created);
+    if (start_at > context.now) {
+      decision.wake(start_at);
       continue;
     }
     const auto blocks = [&](const pb::Task& other) {

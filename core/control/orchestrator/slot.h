@@ -25,6 +25,16 @@ struct ServiceContext {
   /// Answers of is_up_to_date() that many tasks share: equal versions have equal specs.
   mutable std::map<std::uint64_t, bool> version_is_current = {};
   mutable std::optional<std::vector<model::Constraint>> constraints = std::nullopt;
+  /// Stamps before it, and those of the future, are perhaps of another manager's clock.
+  WallTime leading_since = 0;
+
+  /// Since when, at the latest, something stamped with `stamp` is so, on this manager's clock: waits
+  /// counted from there are never too short, and never much longer than they should be.
+  [[nodiscard]] WallTime surely_since(WallTime stamp) const {
+    return stamp >= leading_since && stamp <= now ? stamp : leading_since;
+  }
+  /// The same where a wait may be too short: only stamps of the future are not believed.
+  [[nodiscard]] WallTime since(WallTime stamp) const { return stamp <= now ? stamp : leading_since; }
 
   /// Service modes that run to completion.
   [[nodiscard]] bool is_job() const {

@@ -32,9 +32,9 @@ bool counts_as_failure(const pb::Task& task, const pb::RestartPolicy& policy, Du
                          task.meta().updated_at() - task.running_since() <= monitor.count());
 }
 
-WallTime reached_at(const pb::Task& task) {
+WallTime reached_at(const ServiceContext& context, const pb::Task& task) {
   const WallTime since = model::running_since(task);
-  return since != 0 ? since : task.meta().updated_at();
+  return context.since(since != 0 ? since : task.meta().updated_at());
 }
 
 /// A replacement that makes no progress for too long has failed too: updates end.
@@ -42,7 +42,8 @@ bool is_stuck(const ServiceContext& context, const pb::Task& task, Decision& dec
   if (!is_runnable(task) || task.status().state() == pb::TASK_STATE_RUNNING) {
     return false;
   }
-  const WallTime since = std::max(task.meta().updated_at(), task.meta().created_at());
+  const WallTime since =
+      std::max(context.since(task.meta().updated_at()), context.since(task.meta().created_at()));
   const WallTime deadline = since + Duration(model::kUpdateStartDeadline).count();
   if (deadline <= context.now) {
     return true;
@@ -63,7 +64,8 @@ Attempt look_at(const ServiceContext& context, const Slot& slot, Duration monito
     attempt.exists = true;
     const bool ran = task.status().state() >= pb::TASK_STATE_RUNNING;
     if (ran && !entry.created()) {
-      attempt.reached = std::min(attempt.reached.value_or(reached_at(task)), reached_at(task));
+      const WallTime reached = reached_at(context, task);
+      attempt.reached = std::min(attempt.reached.value_or(reached), reached);
     }
     if (counts_as_failure(task, policy, monitor)) {
       attempt.failed = &task;
