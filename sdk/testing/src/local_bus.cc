@@ -13,6 +13,7 @@ struct LocalBus::Link {
   std::string names[2];
   std::unique_ptr<rpc::RpcEndpoint> ends[2];
   TimePoint arrives[2] = {};  // the last frame sent by each side
+  bool broken = false;        // an end may stay until its process gets to know
 };
 
 class LocalBus::Participant final : public rpc::Caller {
@@ -22,22 +23,24 @@ class LocalBus::Participant final : public rpc::Caller {
   const std::vector<std::string> targets;
   const rpc::MethodTable& table;
   const bus::v1::Principal principal;
+  Loop& loop;
 
   Participant(LocalBus& bus, std::string its_name, std::string its_realm,
               std::vector<std::string> its_targets, const rpc::MethodTable& its_table,
-              bus::v1::Principal its_principal)
+              bus::v1::Principal its_principal, Loop& its_loop)
       : name(std::move(its_name)),
         realm(std::move(its_realm)),
         targets(std::move(its_targets)),
         table(its_table),
         principal(std::move(its_principal)),
+        loop(its_loop),
         bus_(bus) {}
 
   rpc::CallId call(std::string target, std::string_view method, rpc::Body body,
                    rpc::CallOptions options, rpc::OnReply on_reply) override {
     Participant* to = bus_.find(realm, target);
     if (to == nullptr) {
-      bus_.loop_.post([target, on_reply = std::move(on_reply)] { on_reply(unknown(target)); });
+      loop.post([target, on_reply = std::move(on_reply)] { on_reply(unknown(target)); });
       return ++last_id_;
     }
     rpc::RpcEndpoint* end = bus_.endpoint(*this, *to);
@@ -65,7 +68,7 @@ class LocalBus::Participant final : public rpc::Caller {
                                           rpc::StreamHandlers handlers) override {
     Participant* to = bus_.find(realm, target);
     if (to == nullptr) {
-      bus_.loop_.post([target, done = std::move(handlers.on_done)] { done(unknown(target)); });
+      loop.post([target, done = std::move(handlers.on_done)] { done(unknown(target)); });
       return std::make_shared<NoStream>();
     }
     return bus_.endpoint(*this, *to)
@@ -108,12 +111,12 @@ LocalBus::~LocalBus() = default;
 
 rpc::Caller& LocalBus::attach(const std::string& name, const std::string& realm,
                               std::vector<std::string> targets, const rpc::MethodTable& table,
-                              bus::v1::Principal principal) {
+                              bus::v1::Principal principal, Loop* loop) {
   detach(name);
   found_.clear();
   auto& slot = participants_[name];
   slot = std::make_unique<Participant>(*this, name, realm, std::move(targets), table,
-                                       std::move(principal));
+                                       std::move(principal), loop == nullptr ? loop_ : *loop);
   return *slot;
 }
 
@@ -154,18 +157,24 @@ std::size_t LocalBus::disconnect(
   return count;
 }
 
+Loop& LocalBus::loop_of(const std::string& name) {
+  const auto it = participants_.find(name);
+  return it == participants_.end() ? loop_ : it->second->loop;
+}
+
 void LocalBus::break_link(const std::shared_ptr<Link>& link) {
-  // Posted: whoever breaks it may stand in a handler of one of the endpoints.
-  loop_.post([this, link] {
-    for (int side = 0; side < 2; ++side) {
+  link->broken = true;
+  for (int side = 0; side < 2; ++side) {
+    // Posted: whoever breaks it may stand in a handler of one of the endpoints.
+    loop_of(link->names[side]).post([this, link, side] {
       if (const auto end = std::move(link->ends[side])) {
         end->disconnect("the connection was closed");
         if (const auto it = participants_.find(link->names[side]); it != participants_.end()) {
           it->second->forget(end.get());
         }
       }
-    }
-  });
+    });
+  }
 }
 
 LocalBus::Participant* LocalBus::find(const std::string& realm, const std::string& target) {
@@ -207,11 +216,11 @@ void LocalBus::make_endpoint(const std::shared_ptr<Link>& link, int side, Partic
                              Participant& /*to*/) {
   from.own(link, side);
   link->ends[side] = std::make_unique<rpc::RpcEndpoint>(
-      loop_, from.table,
+      from.loop, from.table,
       [this, weak = std::weak_ptr<Link>(link), side](std::string header,
                                                      std::string body) -> Status {
         const auto strong = weak.lock();
-        if (strong == nullptr) {
+        if (strong == nullptr || strong->broken) {
           return Error{Code::kUnavailable, "the connection was closed", "DISCONNECTED"};
         }
         send(strong, side, std::move(header), std::move(body));
@@ -236,7 +245,7 @@ void LocalBus::send(const std::shared_ptr<Link>& link, int side, std::string hea
   auto deliver = [this, weak = std::weak_ptr<Link>(link), side, header = std::move(header),
                   body = std::move(body), principal = sender->second->principal] {
     const auto strong = weak.lock();
-    if (strong == nullptr || strong->ends[1 - side] == nullptr) {
+    if (strong == nullptr || strong->broken || strong->ends[1 - side] == nullptr) {
       return;
     }
     if (tap_) {
@@ -248,10 +257,11 @@ void LocalBus::send(const std::shared_ptr<Link>& link, int side, std::string hea
     parsed->set_source(strong->names[side]);
     strong->ends[1 - side]->on_frame(*parsed, body);
   };
+  Loop& receiver = loop_of(link->names[1 - side]);
   if (arrives <= loop_.now()) {
-    loop_.post(std::move(deliver));
+    receiver.post(std::move(deliver));
   } else {
-    loop_.run_after(arrives - loop_.now(), std::move(deliver));
+    receiver.run_after(arrives - loop_.now(), std::move(deliver));
   }
 }
 

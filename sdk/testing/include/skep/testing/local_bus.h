@@ -32,10 +32,11 @@ class LocalBus {
   /// A participant `name` that answers `table` at `targets` ("core", "runtime/oci"). What it asks,
   /// it asks as `principal`. The Caller and the table live until detach(); `view` of targets is per
   /// `realm`: a target is looked up among participants of the caller's realm (one realm = one
-  /// agent), then as "REALM/TARGET" anywhere.
+  /// agent), then as "REALM/TARGET" anywhere. `loop`: the participant's own (a process that can be
+  /// stopped by itself), on which frames reach it; nullptr: that of the bus.
   rpc::Caller& attach(const std::string& name, const std::string& realm,
                       std::vector<std::string> targets, const rpc::MethodTable& table,
-                      bus::v1::Principal principal);
+                      bus::v1::Principal principal, Loop* loop = nullptr);
   /// The participant is gone (crash): calls to it fail, its own are never answered.
   void detach(const std::string& name);
   void set_travel(Travel travel) { travel_ = std::move(travel); }
@@ -59,6 +60,7 @@ class LocalBus {
                      Participant& to);
   void send(const std::shared_ptr<Link>& link, int side, std::string header, std::string body);
   void break_link(const std::shared_ptr<Link>& link);
+  Loop& loop_of(const std::string& name);
 
   Loop& loop_;
   Travel travel_;
