@@ -1,0 +1,122 @@
+#include "tests/linearizability/linearizability.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "tests/linearizability/history_file.h"
+
+namespace skep::lin {
+namespace {
+
+Verdict check_text(const std::string& text, std::size_t steps = 1'000'000) {
+  const auto history = parse_history(text);
+  EXPECT_TRUE(history) << history.error().message;
+  return check(*history, steps);
+}
+
+TEST(Linearizability, AcceptsWhatHappenedOneAfterAnother) {
+  EXPECT_TRUE(check_text("1 read a - - 0 1\n1 create a - x 2 3\n2 read a - x 4 5\n"
+                         "2 update a x y 6 7\n1 read a - y 8 9\n1 remove a - - 10 11\n2 read a - - 12 13\n")
+                  .linearizable);
+  EXPECT_TRUE(check({}).linearizable);
+}
+
+TEST(Linearizability, RejectsAStaleRead) {
+  const auto verdict = check_text("1 create a - x 0 1\n1 update a x y 2 3\n2 read a - x 4 5\n");
+  EXPECT_FALSE(verdict.linearizable);
+  EXPECT_FALSE(verdict.gave_up);
+  EXPECT_EQ(verdict.key, "a");
+  EXPECT_NE(verdict.why.find("then does not fit: client 2 read a 'x'"), std::string::npos)
+      << verdict.why;
+}
+
+TEST(Linearizability, RejectsAReadThatGoesBackDuringAWrite) {
+  // While the update is under way a read may see either value, but not the old after the new.
+  const std::string base = "1 create a - x 0 1\n1 update a x y 2 20\n";
+  EXPECT_TRUE(check_text(base + "2 read a - x 3 5\n2 read a - y 6 8\n").linearizable);
+  EXPECT_FALSE(check_text(base + "2 read a - y 3 5\n3 read a - x 6 8\n").linearizable);
+  EXPECT_TRUE(check_text(base + "2 read a - y 3 7\n3 read a - x 6 8\n").linearizable) << "they overlap";
+}
+
+TEST(Linearizability, RejectsALostUpdate) {
+  EXPECT_FALSE(check_text("1 create a - x 0 1\n1 update a x y 2 5\n2 update a x z 3 6\n").linearizable)
+      << "both were based on x";
+  EXPECT_FALSE(check_text("1 create a - x 0 1\n1 read a - - 2 3\n").linearizable);
+  EXPECT_FALSE(check_text("1 create a - x 0 1\n2 create a - y 2 3\n").linearizable);
+}
+
+TEST(Linearizability, AnUnknownOutcomeMayComeLateOrNever) {
+  const std::string base = "1 create a - x 0 1\n1 update a x y 2 ?\n";
+  EXPECT_TRUE(check_text(base + "2 read a - x 10 11\n").linearizable);
+  EXPECT_TRUE(check_text(base + "2 read a - x 10 11\n2 read a - y 12 13\n").linearizable);
+  EXPECT_TRUE(check_text(base + "2 update a x z 10 11\n2 read a - z 12 13\n").linearizable);
+  EXPECT_FALSE(check_text(base + "2 read a - y 10 11\n2 read a - x 12 13\n").linearizable)
+      << "it happens once";
+  EXPECT_FALSE(check_text("2 read a - y 0 1\n1 create a - y 2 ?\n").linearizable) << "not before its call";
+  EXPECT_TRUE(check_text("1 read a - q 0 ?\n").linearizable) << "a read that never came back says nothing";
+}
+
+TEST(Linearizability, KeysDoNotTouchEachOther) {
+  EXPECT_TRUE(check_text("1 create a - x 0 1\n1 create b - x 0 1\n2 remove a - - 2 3\n2 read b - x 4 5\n")
+                  .linearizable);
+  EXPECT_EQ(check_text("1 create a - x 0 1\n2 read b - x 4 5\n").key, "b");
+}
+
+TEST(Linearizability, GivesUpAtTheLimit) {
+  std::string text;
+  for (int i = 0; i < 30; ++i) {
+    text += "1 create a - v" + std::to_string(i) + " 0 ?\n" + "2 remove a - - 0 ?\n";
+  }
+  text += "3 read a - nobody 1 2\n";
+  const auto verdict = check_text(text, 1'000);
+  EXPECT_TRUE(verdict.gave_up);
+  EXPECT_FALSE(verdict.linearizable) << "unknown counts as failure";
+}
+
+/// Random histories that are linearizable by construction, and one read of each made wrong.
+TEST(Linearizability, RandomHistoriesAgreeWithHowTheyWereMade) {
+  std::mt19937 random(7);
+  const auto below = [&](int bound) { return static_cast<int>(random() % static_cast<unsigned>(bound)); };
+  int rejected = 0;
+  for (int round = 0; round < 200; ++round) {
+    std::vector<Operation> history;
+    std::string now;
+    for (int i = 0; i < 60; ++i) {
+      // The instant it happens is 100 * i; it was called before and returned after that.
+      Operation operation{.client = i % 4, .key = "a", .called = 100 * i - below(250),
+                          .returned = 100 * i + below(250)};
+      if (const int kind = below(4); kind == 0) {
+        operation.value = now;
+      } else if (kind == 3 && !now.empty()) {
+        operation.kind = Kind::kRemove;
+        now.clear();
+      } else {
+        operation.kind = now.empty() ? Kind::kCreate : Kind::kUpdate;
+        operation.expected = now;
+        operation.value = now = "v" + std::to_string(i);
+      }
+      history.push_back(operation);
+    }
+    const auto verdict = check(history, 1'000'000);
+    ASSERT_TRUE(verdict.linearizable) << "round " << round << "\n" << verdict.why;
+    history.push_back({.client = 9, .key = "a", .value = "v1", .called = 20'000, .returned = 20'001});
+    if (now != "v1") {
+      EXPECT_FALSE(check(history, 1'000'000).linearizable) << "round " << round;
+      ++rejected;
+    }
+  }
+  EXPECT_GT(rejected, 190);
+}
+
+TEST(Linearizability, BadFilesAreNamed) {
+  for (const char* text : {"1 read a - -", "x read a - - 0 1", "1 write a - - 0 1", "1 read a - - 5 1",
+                           "1 read a - - ? 1"}) {
+    EXPECT_FALSE(parse_history(text)) << text;
+  }
+  EXPECT_EQ(parse_history("# nothing\n\n")->size(), 0U);
+  EXPECT_EQ(parse_history("\n1 read a - -").error().message.substr(0, 7), "line 2:");
+}
+
+}  // namespace
+}  // namespace skep::lin
