@@ -7,139 +7,22 @@
 
 #include <set>
 
-#include "core/control/manager.h"
-#include "core/control/standard_loops.h"
-#include "core/store/memory_backend.h"
-#include "plugins/consensus/raft/raft_driver.h"
 #include "skep/control.methods.h"
 #include "skep/dispatch.methods.h"
 #include "skep/manager.methods.h"
-#include "skep/testing/local_bus.h"
-#include "skep/testing/manual_env.h"
+#include "tests/rig/manager_process.h"
 
 namespace skep::control {
 
 using namespace std::chrono_literals;
 
-inline bus::v1::Principal who(const std::string& kind, const std::string& id,
-                              const std::string& role = "") {
-  bus::v1::Principal made;
-  made.set_kind(kind);
-  made.set_id(id);
-  made.set_role(role);
-  return made;
-}
-
-/// Peers over a LocalBus: node X calls as participant "X/link" the participant "Y/core".
-class LocalPeers final : public bus::Peers {
- public:
-  LocalPeers(testing::LocalBus& bus, Loop& loop, const std::string& node,
-             std::function<bool(const std::string&)> reachable)
-      : loop_(loop), reachable_(std::move(reachable)), name_(node + "/link") {
-    caller_ = &bus.attach(name_, node, {}, none_, who("node", node, "manager"));
-  }
-  rpc::Caller& to(const std::string& node_id, const std::string& address) override {
-    auto& slot = targets_[node_id];
-    if (slot == nullptr) {
-      slot = std::make_unique<Target>(*this, node_id);
-    }
-    slot->address = address;
-    return *slot;
-  }
-  void refuse(const std::string& node_id, bool refused) override {
-    refused ? (void)refused_.insert(node_id) : (void)refused_.erase(node_id);
-  }
-  void set_on_gone(std::function<void(const std::string&)> callback) override {
-    on_gone = std::move(callback);
-  }
-  std::function<void(const std::string&)> on_gone;
-  const std::set<std::string>& refused() const { return refused_; }
-
- private:
-  struct NoStream final : rpc::ClientStream {
-    Status send(rpc::Body) override { return Error{Code::kCancelled, "over"}; }
-    void end() override {}
-    void cancel() override {}
-  };
-  struct Target final : rpc::Caller {
-    Target(LocalPeers& peers, std::string node_id) : owner(peers), node(std::move(node_id)) {}
-    bool up() const {
-      return !address.empty() && owner.reachable_(node) && !owner.refused_.contains(node);
-    }
-    static Error unreachable() {
-      return Error{Code::kUnavailable, "no connection", "NODE_UNREACHABLE"};
-    }
-    static Result<rpc::Body> translate(Result<rpc::Body> reply) {
-      if (!reply && reply.error().reason == "UNKNOWN_TARGET") {
-        return unreachable();
-      }
-      if (!reply && reply.error().reason == "DISCONNECTED") {
-        return Error{Code::kUnavailable, reply.error().message, "CONNECTION_LOST"};
-      }
-      return reply;
-    }
-    rpc::CallId call(std::string target, std::string_view method, rpc::Body body,
-                     rpc::CallOptions options, rpc::OnReply on_reply) override {
-      if (!up()) {
-        owner.loop_.post([on_reply = std::move(on_reply)] { on_reply(unreachable()); });
-        return 0;
-      }
-      return owner.caller_->call(node + "/" + target, method, std::move(body), std::move(options),
-                                 [on_reply = std::move(on_reply)](Result<rpc::Body> reply) {
-                                   on_reply(translate(std::move(reply)));
-                                 });
-    }
-    void cancel(rpc::CallId id) override { owner.caller_->cancel(id); }
-    std::shared_ptr<rpc::ClientStream> open(std::string target, std::string_view method,
-                                            rpc::Body body, rpc::CallOptions options,
-                                            rpc::StreamHandlers handlers) override {
-      if (!up()) {
-        owner.loop_.post([done = std::move(handlers.on_done)] { done(unreachable()); });
-        return std::make_shared<NoStream>();
-      }
-      auto done = std::move(handlers.on_done);
-      handlers.on_done = [done = std::move(done)](Result<rpc::Body> last) {
-        done(translate(std::move(last)));
-      };
-      return owner.caller_->open(node + "/" + target, method, std::move(body), std::move(options),
-                                 std::move(handlers));
-    }
-    LocalPeers& owner;
-    const std::string node;
-    std::string address;
-  };
-
-  Loop& loop_;
-  const std::function<bool(const std::string&)> reachable_;
-  const std::string name_;
-  rpc::MethodTable none_;
-  rpc::Caller* caller_ = nullptr;
-  std::map<std::string, std::unique_ptr<Target>> targets_;
-  std::set<std::string> refused_;
-};
+using rig::LocalPeers;
+using rig::who;
 
 /// Managers n1, n2, ... with member ids 1, 2, ... unless they joined.
 class Cluster {
  public:
-  struct Node {
-    explicit Node(std::uint64_t seed) : random(seed) {}
-    testing::SeededRandom random;
-    testing::MemoryDisk disk;
-    testing::FakeSubprocess subprocess;
-    std::unique_ptr<Env> env;
-    std::shared_ptr<store::MemoryBackend> backend = std::make_shared<store::MemoryBackend>();
-    rpc::MethodTable core_table;
-    std::unique_ptr<rpc::MethodTable> raft_table;
-    std::unique_ptr<LocalPeers> peers;
-    std::unique_ptr<raft::RaftDriver> raft;
-    std::unique_ptr<Manager> manager;
-    rpc::Caller* user = nullptr;
-    std::uint64_t member_id = 0;
-    std::vector<consensus::v1::Member> join_members;
-    std::string fatal;
-    bool removed = false;
-    int step_ups = 0;
-  };
+  using Node = rig::ManagerProcess;
 
   explicit Cluster(int managers, std::uint64_t seed = 1) : bus(loop), seed_(seed) {
     bus.set_travel([this](const std::string& from, const std::string& to) {
@@ -165,101 +48,42 @@ class Cluster {
     }
   }
   static std::string node_of(const std::string& participant) {
-    return participant.substr(0, participant.find('/'));
+    return rig::node_of(participant);
   }
 
   /// Called for every start; for what a test watches.
   std::function<void(const std::string& id, Node& node)> on_start;
 
   Node& add(const std::string& id, std::uint64_t member_id) {
-    auto& node = nodes[id] = std::make_unique<Node>(seed_ * 1000 + nodes.size() + 1);
-    node->env =
-        std::make_unique<Env>(Env{loop, node->random, loop, workers, node->disk, node->subprocess});
-    node->member_id = member_id;
-    Manager::register_methods(node->core_table, [&node = *node] { return node.manager.get(); });
+    auto& node = nodes[id] =
+        std::make_unique<Node>(world_, id, seed_ * 1000 + nodes.size() + 1, member_id);
     return *node;
   }
   /// Starts the processes of a node; `bootstrap` only in the first start of a first member.
   void start(const std::string& id, std::vector<consensus::v1::Member> bootstrap = {}) {
-    Node& node = *nodes.at(id);
-    auto& caller = bus.attach(id + "/core", id, {"core"}, node.core_table, who("core", id));
-    node.user = &bus.attach(id + "/user", id, {}, none_, who("local", "0"));
-    node.peers = std::make_unique<LocalPeers>(bus, loop, id, [this, id](const std::string& to) {
-      return nodes.contains(to) && nodes.at(to)->manager != nullptr &&
-             !broken.contains(std::minmax(id, to));
-    });
-    node.peers->on_gone = [&node](const std::string& gone) { node.manager->peer_gone(gone); };
-    start_raft(id);
-    ManagerConfig config;
-    config.node_id = id;
-    config.cluster_id = "c1";
-    config.member_id = node.member_id;
-    config.address = id + ":2377";
-    config.bootstrap = std::move(bootstrap);
-    config.join_members = node.join_members;
-    node.manager = std::make_unique<Manager>(
-        *node.env, caller, node.backend, config,
-        Manager::Handlers{[&node](const Error& error) { node.fatal = error.message; },
-                          [&node](bool leading) { node.step_ups += leading ? 1 : 0; },
-                          [&node] { node.removed = true; }},
-        node.peers.get());
-    for (auto& make : loops) {
-      node.manager->add_loop(make);
-    }
-    if (on_start) {
-      on_start(id, node);
-    }
-    node.manager->start([&node](const Status& status) {
-      if (!status) {
-        node.fatal = status.error().message;
+    world_.raft_config = raft_config;
+    world_.loops = loops;
+    nodes.at(id)->on_start = [this](Node& node) {
+      if (on_start) {
+        on_start(node.id, node);
       }
-    });
+    };
+    nodes.at(id)->start(std::move(bootstrap));
   }
-  void start_raft(const std::string& id) {
-    Node& node = *nodes.at(id);
-    node.raft = std::make_unique<raft::RaftDriver>();
-    node.raft_table = std::make_unique<rpc::MethodTable>();
-    bind_driver(*node.raft_table, *node.raft, *node.env);
-    auto& core =
-        bus.attach(id + "/raft", id, {"consensus/raft"}, *node.raft_table, who("plugin", "raft"));
-    plugin::v1::StartRequest request;
-    request.set_state_dir("/raft");
-    for (const auto& [key, value] : raft_config) {
-      (*request.mutable_config())[key] = value;
-    }
-    ASSERT_TRUE(node.raft->start({*node.env, core, request}));
-  }
+  void start_raft(const std::string& id) { ASSERT_TRUE(nodes.at(id)->start_raft()); }
   /// kill -9: the others learn at once that its connections closed.
   void kill(const std::string& id) {
-    Node& node = *nodes.at(id);
-    if (node.manager == nullptr) {
-      return;
-    }
-    node.manager.reset();
-    node.raft.reset();
-    node.peers.reset();
-    // The driver's first: its table calls an object that is gone.
-    for (const char* part : {"/raft", "/link", "/core", "/user"}) {
-      bus.detach(id + part);
-    }
-    loop.run_ready();
-    for (auto& [other, peer] : nodes) {
-      if (other != id && peer->manager != nullptr) {
-        peer->peers->on_gone(id);
-      }
+    if (nodes.at(id)->runs()) {
+      nodes.at(id)->kill();
+      tell_gone(id);
     }
   }
   /// Power loss: what was not synced may be gone.
   void crash(const std::string& id) {
-    Node& node = *nodes.at(id);
-    if (node.manager == nullptr) {
-      return;
+    if (nodes.at(id)->runs()) {
+      nodes.at(id)->lose_power();
+      tell_gone(id);
     }
-    auto survives = std::make_shared<store::MemoryBackend>(*node.backend);
-    survives->crash(node.random);
-    node.disk.crash(node.random);  // open files fail from now on
-    kill(id);
-    node.backend = std::move(survives);
   }
   /// Frames between the two are lost (the connection stays); `broken` closes it as well.
   void set_cut(const std::string& a, const std::string& b, bool is_cut) {
@@ -451,7 +275,19 @@ class Cluster {
   std::map<std::string, std::unique_ptr<Node>> nodes;
 
  private:
+  void tell_gone(const std::string& id) {
+    loop.run_ready();
+    for (auto& [other, peer] : nodes) {
+      if (other != id && peer->manager != nullptr) {
+        peer->peers->on_gone(id);
+      }
+    }
+  }
   const std::uint64_t seed_;
+  rig::ManagerWorld world_{loop, bus, [this](const std::string& from, const std::string& to) {
+                             return nodes.contains(to) && nodes.at(to)->manager != nullptr &&
+                                    !broken.contains(std::minmax(from, to));
+                           }};
   rpc::MethodTable none_;
 };
 

@@ -110,10 +110,10 @@ TEST(StateTransfer, ACrashWhileTheStateComesLosesNothing) {
     auto& node = *cluster.nodes.at(away);
     for (int crash = 0; crash < 4; ++crash) {
       cluster.start(away);
-      cluster.loop.advance(std::chrono::milliseconds(100 + 70 * node.random.below(10)));
+      cluster.loop.advance(std::chrono::milliseconds(100 + 70 * node.process.random.below(10)));
       cluster.kill(away);
-      node.backend->crash(node.random);
-      node.disk.crash(node.random);
+      node.backend->crash(node.process.random);
+      node.process.disk.crash(node.process.random);
     }
     cluster.start(away);
     EXPECT_TRUE(cluster.agree(60s)) << "seed " << seed << " " << node.fatal;

@@ -1,0 +1,130 @@
+#include "tests/rig/manager_process.h"
+
+#include <utility>
+
+namespace skep::rig {
+
+ManagerProcess::ManagerProcess(ManagerWorld& world, std::string its_id, std::uint64_t seed,
+                               std::uint64_t its_member_id)
+    : id(std::move(its_id)), process(world.loop, seed), member_id(its_member_id), world_(world) {
+  control::Manager::register_methods(core_table_, [this] { return manager.get(); });
+}
+
+ManagerProcess::~ManagerProcess() { kill(); }
+
+Status ManagerProcess::start_raft() {
+  raft = std::make_unique<raft::RaftDriver>();
+  raft_table_ = std::make_unique<rpc::MethodTable>();
+  bind_driver(*raft_table_, *raft, process.env);
+  auto& core = world_.bus.attach(id + "/raft", id, {"consensus/raft"}, *raft_table_,
+                                 who("plugin", "raft"), &process.loop);
+  plugin::v1::StartRequest request;
+  request.set_state_dir("/raft");
+  for (const auto& [key, value] : world_.raft_config) {
+    (*request.mutable_config())[key] = value;
+  }
+  auto started = raft->start({process.env, core, request});
+  if (started && manager != nullptr) {
+    manager->consensus_seen(++raft_incarnation_);
+  }
+  return started;
+}
+
+void ManagerProcess::kill_raft() {
+  raft.reset();
+  world_.bus.detach(id + "/raft");
+}
+
+void ManagerProcess::start(std::vector<consensus::v1::Member> bootstrap) {
+  if (runs()) {
+    return;
+  }
+  fatal.clear();
+  auto& caller =
+      world_.bus.attach(id + "/core", id, {"core"}, core_table_, who("core", id), &process.loop);
+  user = &world_.bus.attach(id + "/user", id, {}, no_methods_, who("local", "0"));
+  peers = std::make_unique<LocalPeers>(
+      world_.bus, process.loop,
+      LocalPeers::Options{.node = id, .connects = [this](const std::string& to) {
+                            return world_.connects(id, to);
+                          }});
+  if (const auto started = start_raft(); !started) {
+    fatal = started.error().message;
+  }
+  control::ManagerConfig config;
+  config.node_id = id;
+  config.cluster_id = "c1";
+  config.member_id = member_id;
+  config.address = id + ":2377";
+  config.bootstrap = std::move(bootstrap);
+  config.join_members = join_members;
+  config.disk = world_.disk;
+  control::Manager::Handlers handlers;
+  handlers.on_fatal = [this](const Error& error) { fatal = error.message; };
+  handlers.on_removed = [this] { removed = true; };
+  handlers.on_leading = [this](bool leading) {
+    step_ups += leading ? 1 : 0;
+    if (on_leading) {
+      on_leading(leading);
+    }
+  };
+  manager = std::make_unique<control::Manager>(process.env, caller, backend, std::move(config),
+                                               std::move(handlers), peers.get());
+  peers->on_gone = [this](const std::string& gone) { manager->peer_gone(gone); };
+  for (const auto& loop : world_.loops) {
+    manager->add_loop(loop);
+  }
+  if (on_start) {
+    on_start(*this);
+  }
+  manager->start([this](const Status& status) {
+    if (!status && status.error().reason != "MANAGER_STOPPED") {
+      status.error().reason == "MEMBER_REMOVED" ? (void)(removed = true)
+                                                : (void)(fatal = status.error().message);
+    }
+  });
+  manager->consensus_seen(++raft_incarnation_);
+}
+
+void ManagerProcess::end(std::shared_ptr<store::MemoryBackend> survives) {
+  // What the objects do while they are destroyed, a process that is killed does not do.
+  process.loop.kill();
+  manager.reset();
+  raft.reset();
+  peers.reset();
+  // The driver's first: its table calls an object that is gone.
+  for (const char* part : {"/raft", "/core", "/user"}) {
+    world_.bus.detach(id + part);
+  }
+  user = nullptr;
+  process.loop.kill();  // what they posted meanwhile
+  backend = std::move(survives);
+}
+
+void ManagerProcess::kill() {
+  if (runs()) {
+    end(std::make_shared<store::MemoryBackend>(*backend));
+  }
+}
+
+void ManagerProcess::lose_power() {
+  if (!runs()) {
+    return;
+  }
+  auto survives = std::make_shared<store::MemoryBackend>(*backend);
+  survives->crash(process.random);
+  process.disk.crash(process.random);  // open files fail from now on
+  end(std::move(survives));
+}
+
+void ManagerProcess::wipe(std::uint64_t new_member_id) {
+  kill();
+  static_cast<void>(process.disk.remove_tree("/raft"));
+  static_cast<void>(process.disk.sync_directory("/"));
+  backend = std::make_shared<store::MemoryBackend>();
+  member_id = new_member_id;
+  removed = false;
+  fatal.clear();
+}
+
+}  // namespace skep::rig

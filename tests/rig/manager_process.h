@@ -1,0 +1,82 @@
+#pragma once
+
+// One manager's agent in a virtual world: store, consensus client, control API and loops over the
+// real raft driver, whose log lies on a disk that forgets what was not synced. The machine (disk,
+// saved state, clock) outlives the process.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/control/manager.h"
+#include "core/control/standard_loops.h"
+#include "core/store/memory_backend.h"
+#include "plugins/consensus/raft/raft_driver.h"
+#include "tests/rig/local_peers.h"
+#include "tests/rig/process.h"
+
+namespace skep::rig {
+
+/// What the managers of one world share.
+struct ManagerWorld {
+  testing::ManualLoop& loop;
+  testing::LocalBus& bus;
+  /// Whether a connection from one node to another can be made now.
+  std::function<bool(const std::string& from, const std::string& to)> connects;
+  std::map<std::string, std::string> raft_config = {};
+  std::vector<control::MakeLoop> loops = {};
+  store::DiskState::Options disk = {};
+};
+
+class ManagerProcess {
+ public:
+  ManagerProcess(ManagerWorld& world, std::string id, std::uint64_t seed, std::uint64_t member_id);
+  ~ManagerProcess();
+  ManagerProcess(const ManagerProcess&) = delete;
+  ManagerProcess& operator=(const ManagerProcess&) = delete;
+
+  /// `bootstrap` only in the first start of a first member.
+  void start(std::vector<consensus::v1::Member> bootstrap = {});
+  /// kill -9: files keep what was written. Nobody is told; see the world's on_gone.
+  void kill();
+  /// Power loss: what was not synced may be gone.
+  void lose_power();
+  /// The consensus plugin dies, and is there again.
+  void kill_raft();
+  Status start_raft();
+  /// Nothing is left of the log and the state: the next start is another member.
+  void wipe(std::uint64_t new_member_id);
+
+  [[nodiscard]] bool runs() const { return manager != nullptr; }
+  [[nodiscard]] bool leads() const { return runs() && manager->leading(); }
+  [[nodiscard]] const store::View& view() const { return manager->store().view(); }
+
+  const std::string id;
+  Process process;
+  std::shared_ptr<store::MemoryBackend> backend = std::make_shared<store::MemoryBackend>();
+  std::unique_ptr<LocalPeers> peers;
+  std::unique_ptr<raft::RaftDriver> raft;
+  std::unique_ptr<control::Manager> manager;
+  rpc::Caller* user = nullptr;  ///< a person on this machine; valid while it runs
+  std::uint64_t member_id = 0;
+  std::vector<consensus::v1::Member> join_members;
+  std::string fatal;     ///< why the manager gave up; empty while all is well
+  bool removed = false;  ///< it was demoted or removed
+  int step_ups = 0;
+  std::function<void(bool leading)> on_leading;
+  /// Called in every start, before the manager starts.
+  std::function<void(ManagerProcess&)> on_start;
+
+ private:
+  void end(std::shared_ptr<store::MemoryBackend> survives);
+
+  ManagerWorld& world_;
+  rpc::MethodTable core_table_;
+  rpc::MethodTable no_methods_;
+  std::unique_ptr<rpc::MethodTable> raft_table_;
+  std::uint64_t raft_incarnation_ = 0;
+};
+
+}  // namespace skep::rig
