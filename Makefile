@@ -1,7 +1,7 @@
 # The face of the project. Every target installs what it needs first (apt, Debian 12).
 #   make demo   build, start one agent, run a web service on real containers and show it
 #   make test   build and pass all tests, unit and conformance tests under ASan+UBSan and TSan too; SANITIZERS= without
-#   make sim    SEEDS=n FIRST_SEED=k   the whole-cluster simulator
+#   make sim    SEEDS=n FIRST_SEED=k   the whole-cluster simulator; MUTANTS=1: every deliberate defect must be seen
 #   make bench  figures as ratios against a floor of the same run
 #   make fuzz   SECONDS=n per target;   make lint   clang-format and clang-tidy on changed files
 PRESET ?= dev
@@ -25,7 +25,7 @@ demo: build
 test: build sanitized
 	@tools/run-tests $(BUILD) $(SANITIZERS:%=build/%)
 sim: build
-	@$(BUILD)/test-bin/sim --seeds=$(SEEDS) --first-seed=$(FIRST_SEED)
+	@$(if $(MUTANTS),$(BUILD)/test-bin/sim_mutants --seeds=$(SEEDS) --seconds=300 --also=$(BUILD)/test-bin/unit_raft_mutants --also=$(BUILD)/test-bin/unit_managers_mutants,$(BUILD)/test-bin/sim --seeds=$(SEEDS)) --first-seed=$(FIRST_SEED)
 bench:
 	@$(MAKE) --no-print-directory PRESET=release build
 	@tools/bench build/release

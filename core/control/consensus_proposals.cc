@@ -5,6 +5,7 @@
 
 #include "core/control/consensus_client.h"
 #include "skep/log.h"
+#include "skep/mutant.h"
 
 namespace skep::control {
 namespace {
@@ -68,6 +69,9 @@ void ConsensusClient::propose(store::Transaction transaction, store::OnCommitted
 
 void ConsensusClient::on_proposed(const std::string& id,
                                   Result<consensus::v1::ProposeResponse> response) {
+  if (response && SKEP_MUTANT(kDoneWhenAccepted)) {
+    return answer(tracker_.applied(response->index(), {store::Outcome::kApplied, "", id}));
+  }
   if (response) {
     return tracker_.accepted(id, response->index());
   }

@@ -201,7 +201,7 @@ bool advance(v1::TaskRecord& record, const TaskView& view, WallTime now) {
   }
   if (wants_end(record)) {
     if (!record.exited() && owned(record.started())) {
-      if (SKEP_MUTANT(2)) {
+      if (SKEP_MUTANT(kTaskEndInvented)) {
         return finish(record, now);
       }
       return false;  // its end is not known yet

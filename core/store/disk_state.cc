@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "skep/log.h"
+#include "skep/mutant.h"
 
 namespace skep::store {
 
@@ -65,7 +66,7 @@ void DiskState::State::follow(const AppliedRows& applied) {
       slot = *row.object;
     }
   }
-  pending.mark.set_index(applied.index);
+  pending.mark.set_index(applied.index + (SKEP_MUTANT(kAppliedIndexAhead) ? 1 : 0));
   pending.mark.set_term(applied.term);
   pending.mark.set_state_hash_0(applied.hash[0]);
   pending.mark.set_state_hash_1(applied.hash[1]);
@@ -196,7 +197,7 @@ void DiskState::State::finish_job(const std::shared_ptr<StateBatch>& batch, bool
   }
   written_index = batch->mark.index();
   take_snapshots();
-  if (synced_too) {
+  if (synced_too || SKEP_MUTANT(kCompactsUnsynced)) {
     synced = batch->mark;
     if (sync_timer != 0 && !has_pending) {
       env.loop.cancel_timer(std::exchange(sync_timer, 0));

@@ -102,7 +102,7 @@ std::string Store::find_fault(const v1::ChangeSet& set, Outcome& outcome) const 
       row = it == table->second.end() ? nullptr : &it->second;
     }
     const std::uint64_t version = row == nullptr ? 0 : row->version;
-    if (version != change.expected_version() && !SKEP_MUTANT(3)) {
+    if (version != change.expected_version() && !SKEP_MUTANT(kStoreIgnoresVersions)) {
       return describe(change) + " is at version " + std::to_string(version) + ", not " +
              std::to_string(change.expected_version()) + "; read it again";
     }

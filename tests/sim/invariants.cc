@@ -1,6 +1,7 @@
 #include "invariants.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 #include "core/model/defaults.h"
@@ -11,12 +12,7 @@ namespace skep::sim {
 
 namespace {
 
-template <class T>
-void list_versions(const store::View& view, std::map<std::pair<std::uint32_t, std::string>, std::uint64_t>& out) {
-  for (const auto& [id, object] : view.all<T>()) {
-    out[{static_cast<std::uint32_t>(store::TableOf<T>::kTable), id}] = object->meta().version();
-  }
-}
+constexpr Duration kDecisionLasts = std::chrono::seconds{10};
 
 std::string words(pb::TaskState state) {
   return std::string(model::task_state_name(state));
@@ -24,28 +20,17 @@ std::string words(pb::TaskState state) {
 
 }  // namespace
 
-void Invariants::on_leading(const store::View& view) {
-  std::map<Key, std::uint64_t> present;
-  list_versions<pb::Cluster>(view, present);
-  list_versions<pb::Node>(view, present);
-  list_versions<pb::Service>(view, present);
-  list_versions<pb::Task>(view, present);
-  if (view.applied_index() < index_) {
-    violate("committed changes were lost: index " + std::to_string(view.applied_index()) +
-            " after a restart, " + std::to_string(index_) + " before");
+void Invariants::on_leading(const std::string& manager, const store::Store& store) {
+  if (store.applied_index() < index_) {
+    violate("committed changes were lost: " + manager + " leads with entry " +
+            std::to_string(store.applied_index()) + ", but " + std::to_string(index_) +
+            " was committed");
   }
-  for (const auto& [key, version] : mirror_) {
-    const auto found = present.find(key);
-    // What came into the log at the very end may have been committed without our seeing it.
-    if (view.applied_index() == index_ && (found == present.end() || found->second != version)) {
-      violate("committed change of object '" + key.second + "' was lost in a restart");
-    }
-    if (found != present.end() && found->second < version) {
-      violate("object '" + key.second + "' went back to version " + std::to_string(found->second));
-    }
+  const auto next = hash_at_.upper_bound(store.applied_index());
+  if (next != hash_at_.begin() && std::prev(next)->second != store.state_hash()) {
+    violate(manager + " leads with another state than was committed at entry " +
+            std::to_string(std::prev(next)->first));
   }
-  mirror_ = std::move(present);
-  index_ = view.applied_index();
 }
 
 void Invariants::on_acknowledged(std::uint64_t version) {
@@ -55,33 +40,57 @@ void Invariants::on_acknowledged(std::uint64_t version) {
   }
 }
 
-void Invariants::on_commit(const store::View& view, const store::Commit& commit, WallTime now) {
-  ++commits_;
+bool Invariants::on_commit(const std::string& manager, const store::Store& store,
+                           const store::Commit& commit, TimePoint now) {
+  const auto [known, first] = hash_at_.try_emplace(commit.index, store.state_hash());
+  if (!first) {
+    if (known->second != store.state_hash()) {
+      violate("state of " + manager + " differs at entry " + std::to_string(commit.index));
+    }
+    return false;
+  }
+  if (commit.index < index_) {
+    violate("entry " + std::to_string(commit.index) + " changed something on " + manager +
+            ", but nothing on others");
+  }
   index_ = commit.index;
+  const store::View& view = store.view();
   std::set<std::string> nodes;
   for (const store::Event& event : commit.events) {
-    const Key key(static_cast<std::uint32_t>(event.table), event.id);
-    if (event.action == store::Action::kRemoved) {
-      mirror_.erase(key);
-    } else {
-      mirror_[key] = commit.index;
-    }
     if (const auto* after = event.after_as<pb::Task>()) {
-      tasks_seen_ += event.action == store::Action::kCreated ? 1 : 0;
+      if (event.action == store::Action::kCreated) {
+        ++tasks_seen_;
+        created_at_[event.id] = now;
+      }
       check_task(view, event.before_as<pb::Task>(), *after, now);
       nodes.insert(after->node_id());
     } else if (const auto* gone = event.before_as<pb::Task>();
                gone != nullptr && event.after == nullptr && runs_somewhere_(*gone)) {
       violate("task " + gone->id() + " was forgotten while its container runs");
+    } else if (const auto* node = event.after_as<pb::Node>()) {
+      const auto* before = event.before_as<pb::Node>();
+      check_node(before, *node);
+      if (before != nullptr && before->status().state() == pb::NODE_STATE_DOWN) {
+        back_since_[event.id] = now;
+      }
     }
   }
   for (const std::string& node : nodes) {
     check_room(view, node);
   }
+  return true;
+}
+
+void Invariants::check_node(const pb::Node* before, const pb::Node& after) {
+  const bool goes_down = before != nullptr && before->status().state() != pb::NODE_STATE_DOWN &&
+                         after.status().state() == pb::NODE_STATE_DOWN;
+  if (goes_down && was_disturbed && !was_disturbed(after.id())) {
+    violate("node " + after.id() + " was declared down, but nothing kept it from the managers");
+  }
 }
 
 void Invariants::check_task(const store::View& view, const pb::Task* before, const pb::Task& after,
-                            WallTime now) {
+                            TimePoint now) {
   if (before != nullptr) {
     if (after.status().state() < before->status().state()) {
       violate("task " + after.id() + " went back from " + words(before->status().state()) + " to " +
@@ -107,14 +116,13 @@ void Invariants::check_task(const store::View& view, const pb::Task* before, con
   }
 }
 
-void Invariants::check_slot(const store::View& view, const pb::Task& started, WallTime now) {
+void Invariants::check_slot(const store::View& view, const pb::Task& started, TimePoint now) {
   const auto service = view.get<pb::Service>(started.service_id());
   if (service == nullptr ||
       service->spec().update().order() == pb::UpdateConfig::START_FIRST) {
     return;
   }
-  const WallTime waited = now - started.meta().created_at();
-  if (waited >= Duration(model::kOldTaskWait).count()) {
+  if (now - created_at_[started.id()] >= model::kOldTaskWait) {
     return;  // The documented limit of waiting for a predecessor.
   }
   for (const auto& [id, other] : view.tasks_of_slot(store::slot_key(started))) {
@@ -123,7 +131,10 @@ void Invariants::check_slot(const store::View& view, const pb::Task& started, Wa
       continue;
     }
     const auto node = view.get<pb::Node>(other->node_id());
-    const bool reachable = node != nullptr && node->status().state() != pb::NODE_STATE_DOWN;
+    // What was decided while the node was down may be committed when it is back.
+    const auto back = back_since_.find(other->node_id());
+    const bool reachable = node != nullptr && node->status().state() != pb::NODE_STATE_DOWN &&
+                           (back == back_since_.end() || now - back->second > kDecisionLasts);
     if (reachable && other->desired_state() >= pb::TASK_STATE_RUNNING) {
       violate("task " + started.id() + " may run while task " + id + " of its slot is " +
               words(other->status().state()));

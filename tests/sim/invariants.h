@@ -1,15 +1,14 @@
 #pragma once
 
-// What must always hold, checked after every commit of the manager, and what must hold once faults
-// stopped. The first violation ends the run.
+// What must always hold of the cluster's state, checked at every commit of every manager. The first
+// violation ends the run.
 
 #include <functional>
 #include <map>
 #include <string>
 
-#include "core/control/control_loop.h"
-#include "core/store/view.h"
-#include "trace.h"
+#include "core/store/store.h"
+#include "skep/env.h"
 
 namespace skep::sim {
 
@@ -17,15 +16,19 @@ namespace pb = model::v1;
 
 class Invariants {
  public:
-  /// `runs_somewhere(task id)`: a container of the task is running on its node's machine.
+  /// `runs_somewhere(task)`: a container of the task is running on its node's machine.
   explicit Invariants(std::function<bool(const pb::Task&)> runs_somewhere)
       : runs_somewhere_(std::move(runs_somewhere)) {}
 
   /// The operator was told "done": that change is committed.
   void on_acknowledged(std::uint64_t version);
-  /// A manager leads (again): everything committed before must be there, and nothing else.
-  void on_leading(const store::View& view);
-  void on_commit(const store::View& view, const store::Commit& commit, WallTime now);
+  /// A manager leads and none is known that leads in a later term: it has everything committed.
+  void on_leading(const std::string& manager, const store::Store& store);
+  /// A manager applied an entry. True when it was the first one.
+  bool on_commit(const std::string& manager, const store::Store& store, const store::Commit& commit,
+                 TimePoint now);
+  /// A node that nothing disturbed for so long may not be declared down. Set by the world.
+  std::function<bool(const std::string& node)> was_disturbed;
 
   [[nodiscard]] bool violated() const { return !violation_.empty(); }
   [[nodiscard]] const std::string& violation() const { return violation_; }
@@ -35,45 +38,23 @@ class Invariants {
     }
   }
   [[nodiscard]] std::size_t tasks_seen() const { return tasks_seen_; }
-  [[nodiscard]] std::size_t commits() const { return commits_; }
+  [[nodiscard]] std::size_t commits() const { return hash_at_.size(); }
+  [[nodiscard]] std::uint64_t committed() const { return index_; }
 
  private:
+  void check_node(const pb::Node* before, const pb::Node& after);
   void check_task(const store::View& view, const pb::Task* before, const pb::Task& after,
-                  WallTime now);
-  void check_slot(const store::View& view, const pb::Task& started, WallTime now);
+                  TimePoint now);
+  void check_slot(const store::View& view, const pb::Task& started, TimePoint now);
   void check_room(const store::View& view, const std::string& node_id);
 
-  using Key = std::pair<std::uint32_t, std::string>;
   std::function<bool(const pb::Task&)> runs_somewhere_;
-  std::map<Key, std::uint64_t> mirror_;  // version of every object as committed
-  std::uint64_t index_ = 0;              // last commit seen
+  std::map<std::uint64_t, store::StateHash> hash_at_;  // by entry, as the first manager had it
+  std::map<std::string, TimePoint> created_at_;        // tasks
+  std::map<std::string, TimePoint> back_since_;        // nodes that were down
+  std::uint64_t index_ = 0;                            // last commit seen
   std::string violation_;
   std::size_t tasks_seen_ = 0;
-  std::size_t commits_ = 0;
-};
-
-/// The manager loop that feeds the invariants.
-class InvariantLoop final : public control::ControlLoop {
- public:
-  InvariantLoop(const control::LoopContext& context, Invariants& invariants, Trace& trace)
-      : context_(context), invariants_(invariants), trace_(trace) {}
-  void start() override {
-    trace_.note(context_.env.loop.now(), "leads", context_.view.applied_index());
-    invariants_.on_leading(context_.view);
-  }
-  void on_commit(const store::Commit& commit) override {
-    trace_.note(context_.env.loop.now(), "commit", commit.index);
-    for (const store::Event& event : commit.events) {
-      trace_.note(context_.env.loop.now(), event.id, static_cast<std::uint64_t>(event.action));
-    }
-    invariants_.on_commit(context_.view, commit, context_.env.clock.wall_now());
-  }
-  void stop() override {}
-
- private:
-  control::LoopContext context_;
-  Invariants& invariants_;
-  Trace& trace_;
 };
 
 }  // namespace skep::sim

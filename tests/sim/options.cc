@@ -5,8 +5,6 @@
 #include <cstdio>
 #include <fstream>
 
-#include "skep/mutant.h"
-
 namespace skep::sim {
 
 namespace {
@@ -34,13 +32,10 @@ bool take_numbered(const std::string& flag, std::uint64_t number, Options& optio
     options.seeds = number;
   } else if (flag == "--first-seed") {
     options.first_seed = number;
+  } else if (flag == "--stride") {
+    options.stride = number;
   } else if (flag == "--seconds") {
     options.seconds = static_cast<double>(number);
-#ifdef SKEP_MUTANTS
-  } else if (flag == "--mutant") {
-    options.mutant = static_cast<int>(number);
-    skep::active_mutant = options.mutant;
-#endif
   } else {
     return false;
   }
@@ -59,6 +54,14 @@ bool parse_options(int argc, char** argv, Options& options) {
       options.verbose = true;
     } else if (flag == "--check-determinism") {
       options.check_determinism = true;
+    } else if (flag == "--keep-going") {
+      options.keep_going = true;
+    } else if (flag == "--quiet") {
+      options.quiet = true;
+    } else if (flag == "--mutant" && has_value) {
+      options.mutant = words[++i];
+    } else if (flag == "--also" && has_value) {
+      options.also.push_back(words[++i]);
     } else if (flag == "--regressions" && has_value) {
       options.regressions = words[++i];
     } else if (has_value && take_number(words[i + 1], number) &&
@@ -66,8 +69,9 @@ bool parse_options(int argc, char** argv, Options& options) {
       ++i;
     } else {
       std::fprintf(stderr,
-                   "sim: '%s' is no argument or lacks a value; use --seeds N --first-seed K "
-                   "--seconds S --regressions FILE --check-determinism --verbose\n",
+                   "sim: '%s' is no argument or lacks a value; use --seeds N --first-seed K --stride D "
+                   "--seconds S --regressions FILE --mutant NAME --also PROGRAM --check-determinism --keep-going "
+                   "--quiet --verbose\n",
                    flag.c_str());
       return false;
     }

@@ -11,11 +11,15 @@ namespace skep::sim {
 struct Options {
   std::uint64_t seeds = 20;
   std::uint64_t first_seed = 1;
+  std::uint64_t stride = 1;  ///< from one seed to the next: two processes share the work
   double seconds = 0;  ///< 0: no limit
   bool verbose = false;
   bool check_determinism = false;
+  bool keep_going = false;  ///< after a red seed
+  bool quiet = false;       ///< only red seeds and the sums
   std::string regressions;  ///< file with seeds that run first; empty: none
-  int mutant = 0;
+  std::string mutant;  ///< sim_mutants only: its name; empty: all
+  std::vector<std::string> also;  ///< sim_mutants only: test programs that may see what no seed shows
 };
 
 /// "--flag value" and "--flag=value". False after saying on stderr what is wrong.

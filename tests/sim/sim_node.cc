@@ -4,19 +4,12 @@
 
 namespace skep::sim {
 
-namespace {
-bus::v1::Principal principal(const std::string& kind, const std::string& id) {
-  bus::v1::Principal made;
-  made.set_kind(kind);
-  made.set_id(id);
-  return made;
-}
-}  // namespace
-
 SimNode::SimNode(std::string id, testing::ManualLoop& loop, testing::LocalBus& bus,
-                 std::uint64_t seed)
+                 std::uint64_t seed, const std::vector<std::string>& managers,
+                 std::function<bool(const std::string&)> connects)
     : process(loop, seed), runtime(loop, loop), sandboxes(loop), id_(std::move(id)), loop_(loop),
-      bus_(bus) {
+      bus_(bus), connects_(std::move(connects)), book_(process.random) {
+  book_.learn(managers, "");
   bind_driver(tables_["runtime/oci"], runtime, process.env);
   bind_driver(tables_["volume/local"], volume, process.env);
   bind_driver(tables_["network/bridge"], network, process.env);
@@ -40,16 +33,24 @@ void SimNode::start_agent() {
   if (agent_ != nullptr || !on_) {
     return;
   }
-  rpc::Caller& caller =
-      bus_.attach(agent_name(), id_, {"agent"}, agent_table_, principal("node", id_));
+  rpc::Caller& local = bus_.attach(agent_name(), id_, {"agent"}, agent_table_,
+                                   rig::who("node", id_, "worker"), &process.loop);
+  peers_ = std::make_unique<rig::LocalPeers>(
+      bus_, process.loop,
+      rig::LocalPeers::Options{.node = id_, .role = "worker", .connects = connects_});
+  caller_ = std::make_unique<agentd::ManagerCaller>(
+      local, *peers_, book_, [] { return agentd::ManagerCaller::Local(); }, [this] { return id_; });
   node::NodeConfig config;
   config.node_id = id_;
   config.installation_id = installation_id();
   config.run_dir = "/run/skep";
   config.version = "sim";
-  config.dispatcher = "m1/core";
+  config.dispatcher = agentd::kManagerTarget;
+  config.on_session = [this](const dispatch::v1::SessionMessage& message) {
+    book_.learn({message.managers().begin(), message.managers().end()}, message.leader());
+  };
   agent_ = std::make_unique<node::NodeAgent>(
-      process.env, caller, config,
+      process.env, *caller_, config,
       node::NodeParts{.sandboxes = sandboxes, .records = records, .drivers = directory, .facts = facts});
   const auto started = agent_->start();
   SKEP_ASSERT(started.has_value(), "records in memory are always readable");
@@ -59,7 +60,10 @@ void SimNode::kill_agent() {
   if (agent_ != nullptr) {
     process.loop.kill();
     agent_.reset();
+    caller_.reset();
+    peers_.reset();
     bus_.detach(agent_name());
+    process.loop.kill();
   }
 }
 
@@ -97,7 +101,7 @@ void SimNode::driver_up(const std::string& driver) {
   if (!on_) {
     return;
   }
-  bus_.attach(id_ + "/" + driver, id_, {driver}, tables_.at(driver), principal("plugin", driver));
+  bus_.attach(id_ + "/" + driver, id_, {driver}, tables_.at(driver), rig::who("plugin", driver));
   directory.incarnations[driver] = ++incarnation_;
   if (agent_ != nullptr) {
     agent_->drivers_changed();

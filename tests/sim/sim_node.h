@@ -6,19 +6,23 @@
 #include <memory>
 #include <string>
 
+#include "core/agentd/manager_caller.h"
 #include "core/node/node.h"
 #include "core/node/testing/fake_parts.h"
-#include "process.h"
 #include "skep/testing/fake_network.h"
 #include "skep/testing/fake_runtime.h"
 #include "skep/testing/fake_volume.h"
 #include "skep/testing/local_bus.h"
+#include "tests/rig/local_peers.h"
+#include "tests/rig/process.h"
 
 namespace skep::sim {
 
 class SimNode {
  public:
-  SimNode(std::string id, testing::ManualLoop& loop, testing::LocalBus& bus, std::uint64_t seed);
+  /// `managers`: "ID=HOST:PORT" of those it knows in the beginning.
+  SimNode(std::string id, testing::ManualLoop& loop, testing::LocalBus& bus, std::uint64_t seed,
+          const std::vector<std::string>& managers, std::function<bool(const std::string&)> connects);
   ~SimNode();
   SimNode(const SimNode&) = delete;
   SimNode& operator=(const SimNode&) = delete;
@@ -45,7 +49,7 @@ class SimNode {
   /// "" when nothing is left of tasks but what `keep(task id)` allows.
   [[nodiscard]] std::string leftovers(const std::function<bool(const std::string&)>& keep) const;
 
-  Process process;
+  rig::Process process;
   testing::FakeRuntime runtime;
   testing::FakeVolume volume;
   testing::FakeNetwork network;
@@ -62,6 +66,10 @@ class SimNode {
   testing::LocalBus& bus_;
   std::map<std::string, rpc::MethodTable> tables_;
   rpc::MethodTable agent_table_;
+  std::function<bool(const std::string&)> connects_;
+  agentd::ManagerBook book_;  // kept on disk in truth
+  std::unique_ptr<rig::LocalPeers> peers_;
+  std::unique_ptr<agentd::ManagerCaller> caller_;
   std::unique_ptr<node::NodeAgent> agent_;
   std::uint64_t incarnation_ = 0;
   bool on_ = true;

@@ -10,29 +10,17 @@
 #include <vector>
 
 #include "invariants.h"
-#include "sim_manager.h"
+#include "network.h"
+#include "outcome.h"
+#include "raft_invariants.h"
+#include "register_clients.h"
 #include "sim_node.h"
+#include "tests/rig/manager_process.h"
 #include "trace.h"
 
 namespace skep::sim {
 
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace): literals only
-
-struct Outcome {
-  std::uint64_t seed = 0;
-  std::string violation;  ///< empty: green
-  std::size_t nodes = 0;
-  std::size_t tasks = 0;
-  std::size_t commits = 0;
-  std::uint64_t frames = 0;
-  double virtual_minutes = 0;
-  std::map<std::string, std::size_t> faults;  ///< those that really fired, operator's actions too
-  std::uint64_t trace_hash = 0;
-
-  [[nodiscard]] std::size_t faults_fired() const;
-  /// Empty: enough happened for the seed to count. Otherwise what there was too little of.
-  [[nodiscard]] std::string why_it_does_not_count() const;
-};
 
 class World {
  public:
@@ -40,57 +28,98 @@ class World {
   ~World();
   Outcome run();
   [[nodiscard]] const Trace& trace() const { return trace_; }
+  [[nodiscard]] const std::vector<lin::Operation>& history() const { return clients_.history(); }
 
  private:
+  using Manager = rig::ManagerProcess;
+
   // world.cc
   [[nodiscard]] bool must_stop();
   void run_healed();
+  void check_history();
+  void check_logs();
   [[nodiscard]] Outcome outcome();
 
   // world_setup.cc
+  void draw_shape();
   bool set_up();
   [[nodiscard]] bool bootstrap();
-  [[nodiscard]] bool join_nodes(std::size_t count);
+  [[nodiscard]] bool join_nodes();
   void make_node(const std::string& id);
+  Manager& make_manager(const std::string& id, std::uint64_t member_id);
+  void watch(Manager& manager);
   void create_first_services();
   void create_service(const pb::ServiceSpec& spec);
   [[nodiscard]] pb::ServiceSpec draw_spec(std::size_t number);
   [[nodiscard]] std::uint64_t tasks_of(const pb::ServiceSpec& spec) const;
-  [[nodiscard]] Duration travel(const std::string& from, const std::string& to);
   [[nodiscard]] bool container_runs(const pb::Task& task) const;
+  /// At moments that may be worth it, and every 100 ms.
+  void look_at_logs();
+  void look_again();
 
-  // world_faults.cc
+  // world_faults.cc: of nodes and of everybody
   void schedule_faults();
   void one_fault();
   void fire(const std::string& name);
   void break_connection(SimNode& node);
-  void partition(SimNode& node);
   void slow_down();
+  void lose_messages();
+  void partition();
+  void cut_shape(const std::vector<std::string>& everybody);
   void lose_node_power(SimNode& node);
   void restart_agent(SimNode& node);
-  void crash_manager();
   void end_container(SimNode& node);
   void fail_driver_calls(SimNode& node);
   void restart_driver(SimNode& node);
   void heal();
+
+  // world_managers.cc
+  void lose_manager_power();
+  void kill_manager();
+  void pause_manager();
+  void jump_clock();
+  void fail_disk();
+  void fill_disk();
+  void restart_raft();
+  void stop_manager(Manager& manager, bool power);
+  void start_later(Manager& manager, Duration after);
+  void tell_gone(const std::string& gone);
+  void heal_managers();
+  Manager* any_manager(bool running);
+  /// Half of the time the one that leads, if any does.
+  Manager* victim();
+  [[nodiscard]] Manager* leader() const;
+  [[nodiscard]] rpc::Caller* any_user();
+
+  // world_members.cc
+  void change_members();
+  void set_role(const std::string& id, pb::NodeRole role, std::function<void()> then);
+  void transfer_leadership();
+  void retire_removed();
+  void join(const std::string& id, int tries);
 
   // world_operator.cc
   void one_action();
   template <class Method>
   void ask(const typename Method::Request& request);
   template <class Object>
-  void note_answer(const Object& answered);
+  void note_answer(const Object& answered) {
+    invariants_.on_acknowledged(answered.meta().version());
+  }
   void update_service(const pb::Service& service, const std::function<bool(pb::ServiceSpec&)>& change,
                       bool rollback);
   void update_node(const std::string& id, pb::Availability availability);
   void repair_services();
   [[nodiscard]] std::string unmet_goal() const;
   [[nodiscard]] std::string unmet_goal_of(const pb::Service& service) const;
+  [[nodiscard]] std::string unmet_goal_of_managers() const;
 
   SimNode& any_node() { return *nodes_[rng_.below(nodes_.size())]; }
   Duration between(Duration least, Duration most) {
     return least + Duration(rng_.below(static_cast<std::uint64_t>((most - least).count()) + 1));
   }
+  void disturb(const std::string& node) { disturbed_[node] = loop_.now(); }
+  void disturb_all() { all_disturbed_ = loop_.now(); }
 
   std::uint64_t seed_;
   testing::ManualLoop loop_;
@@ -98,14 +127,24 @@ class World {
   testing::LocalBus bus_;
   Trace trace_;
   Invariants invariants_;
+  RaftInvariants raft_invariants_;
+  Network network_;
+  RegisterClients clients_;
+  Shape shape_;
   rpc::MethodTable no_methods_;
-  rpc::Caller* user_ = nullptr;
-  std::unique_ptr<SimManager> manager_;
+  rig::ManagerWorld manager_world_;
+  std::map<std::string, std::unique_ptr<Manager>> managers_;
   std::vector<std::unique_ptr<SimNode>> nodes_;
-  std::set<std::string> enabled_;        // fault classes of this seed
-  std::set<std::string, std::less<>> cut_off_;  // nodes behind a partition
+  std::set<std::string> joining_;
+  std::set<std::string> sick_disks_;  // of managers that may give up because of it
+  std::set<std::string> enabled_;             // fault classes of this seed
+  Duration fault_time_{};
+  Duration fault_pause_max_{};
   bool healed_ = false;
-  TimePoint slow_until_{};
+  TimerId heal_network_ = 0;
+  std::uint64_t next_member_ = 0;
+  std::map<std::string, TimePoint> disturbed_;
+  TimePoint all_disturbed_{};
   Outcome outcome_;
 };
 

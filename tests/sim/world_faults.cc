@@ -3,10 +3,13 @@
 namespace skep::sim {
 
 namespace {
-const char* const kClasses[] = {"connection broken", "partition",        "late messages",
-                                "node power loss",   "agent killed",     "manager power loss",
-                                "container ended",   "driver call failed", "driver restarted",
-                                "operator"};
+// Faults of machines and the network; those of managers are in world_managers.cc.
+const char* const kClasses[] = {
+    "connection broken", "partition",          "late messages",    "messages lost",
+    "node power loss",   "agent killed",       "container ended",  "driver call failed",
+    "driver restarted",  "operator",           "manager power loss",
+    "manager killed",    "manager paused",     "clock jump",       "disk error",
+    "disk full",         "consensus restarted", "members",         "leader moved"};
 const char* const kDrivers[] = {"runtime/oci", "volume/local", "network/bridge"};
 }  // namespace
 
@@ -16,13 +19,14 @@ void World::fire(const std::string& name) {
 }
 
 void World::schedule_faults() {
+  const std::uint64_t share = 15 + rng_.below(60);  // few kinds of faults find other things than many
   for (const char* name : kClasses) {
-    if (rng_.chance(60)) {
+    if (rng_.chance(share)) {
       enabled_.insert(name);
     }
   }
-  if (enabled_.empty()) {
-    enabled_ = {"agent killed", "operator"};
+  if (enabled_.size() < 2) {
+    enabled_ = {"agent killed", "operator", "manager power loss"};
   }
   one_fault();
 }
@@ -31,58 +35,136 @@ void World::one_fault() {
   if (healed_) {
     return;
   }
+  static const std::map<std::string, void (*)(World&, SimNode&)> kFaults{
+      {"connection broken", [](World& w, SimNode& n) { w.break_connection(n); }},
+      {"partition", [](World& w, SimNode&) { w.partition(); }},
+      {"late messages", [](World& w, SimNode&) { w.slow_down(); }},
+      {"messages lost", [](World& w, SimNode&) { w.lose_messages(); }},
+      {"node power loss", [](World& w, SimNode& n) { w.lose_node_power(n); }},
+      {"agent killed", [](World& w, SimNode& n) { w.restart_agent(n); }},
+      {"container ended", [](World& w, SimNode& n) { w.end_container(n); }},
+      {"driver call failed", [](World& w, SimNode& n) { w.fail_driver_calls(n); }},
+      {"driver restarted", [](World& w, SimNode& n) { w.restart_driver(n); }},
+      {"operator", [](World& w, SimNode&) { w.one_action(); }},
+      {"manager power loss", [](World& w, SimNode&) { w.lose_manager_power(); }},
+      {"manager killed", [](World& w, SimNode&) { w.kill_manager(); }},
+      {"manager paused", [](World& w, SimNode&) { w.pause_manager(); }},
+      {"clock jump", [](World& w, SimNode&) { w.jump_clock(); }},
+      {"disk error", [](World& w, SimNode&) { w.fail_disk(); }},
+      {"disk full", [](World& w, SimNode&) { w.fill_disk(); }},
+      {"consensus restarted", [](World& w, SimNode&) { w.restart_raft(); }},
+      {"members", [](World& w, SimNode&) { w.change_members(); }},
+      {"leader moved", [](World& w, SimNode&) { w.transfer_leadership(); }},
+  };
   auto name = enabled_.begin();
   std::advance(name, static_cast<std::ptrdiff_t>(rng_.below(enabled_.size())));
-  SimNode& node = any_node();
-  if (*name == "connection broken") {
-    break_connection(node);
-  } else if (*name == "partition") {
-    partition(node);
-  } else if (*name == "late messages") {
-    slow_down();
-  } else if (*name == "node power loss") {
-    lose_node_power(node);
-  } else if (*name == "agent killed") {
-    restart_agent(node);
-  } else if (*name == "manager power loss") {
-    crash_manager();
-  } else if (*name == "container ended") {
-    end_container(node);
-  } else if (*name == "driver call failed") {
-    fail_driver_calls(node);
-  } else if (*name == "driver restarted") {
-    restart_driver(node);
-  } else {
-    one_action();
-  }
-  loop_.run_after(between(100ms, 6s), [this] { one_fault(); });
+  kFaults.at(*name)(*this, any_node());
+  loop_.run_after(between(50ms, fault_pause_max_), [this] { one_fault(); });
 }
 
 void World::break_connection(SimNode& node) {
-  if (bus_.disconnect([&node](const std::string& from, const std::string& to) {
-        return from == node.agent_name() && to == "m1/core";
-      }) > 0) {
+  // A node's to its manager, or one between two managers.
+  const Manager* manager = any_manager(/*running=*/true);
+  if (manager == nullptr) {
+    return;
+  }
+  const Manager* other = any_manager(/*running=*/true);
+  const bool of_node = managers_.size() == 1 || rng_.chance(50);
+  const std::string& to = of_node ? node.id() : other->id;
+  if (to != manager->id && network_.break_connections(manager->id, to) > 0) {
+    disturb(node.id());
     fire("connection broken");
   }
 }
 
-void World::partition(SimNode& node) {
-  if (!cut_off_.insert(node.id()).second) {
+void World::partition() {
+  if (network_.is_cut()) {
     return;
   }
-  fire("partition");
-  loop_.run_after(between(500ms, 60s), [this, id = node.id(), name = node.agent_name()] {
-    cut_off_.erase(id);
-    // What was sent meanwhile is gone, so the connection is too.
-    bus_.disconnect([&name](const std::string& from, const std::string& to) {
-      return from == name && to == "m1/core";
-    });
+  std::vector<std::string> everybody;
+  for (const auto& [id, manager] : managers_) {
+    everybody.push_back(id);
+  }
+  for (const auto& node : nodes_) {
+    everybody.push_back(node->id());
+  }
+  cut_shape(everybody);
+  disturb_all();
+  heal_network_ = loop_.run_after(between(300ms, rng_.chance(30) ? 50s : 12s), [this] {
+    disturb_all();
+    network_.heal();
   });
+}
+
+/// One of the ways in which a network falls apart.
+void World::cut_shape(const std::vector<std::string>& everybody) {
+  const auto cut = [this](const std::string& from, const std::string& to, bool both) {
+    network_.cut(from, to);
+    if (both) {
+      network_.cut(to, from);
+    }
+  };
+  const auto any = [&] { return everybody[rng_.below(everybody.size())]; };
+  const std::uint64_t kind = rng_.below(6);
+  const Manager* chosen = victim();
+  const std::string one = chosen == nullptr || rng_.chance(30) ? any() : chosen->id;
+  if (kind == 5) {  // Every manager reaches its two neighbours only.
+    fire("partition into a ring");
+    std::vector<std::string> ring;
+    for (const auto& [id, manager] : managers_) {
+      ring.push_back(id);
+    }
+    for (std::size_t i = 0; i < ring.size(); ++i) {
+      for (std::size_t j = i + 2; j < ring.size() && j - i < ring.size() - 1; ++j) {
+        cut(ring[i], ring[j], true);
+      }
+    }
+    return;
+  }
+  if (kind <= 1) {
+    fire(kind == 0 ? "one machine cut off" : "one machine cut off one way");
+    const bool outwards = rng_.chance(50);
+    const bool refused = rng_.chance(30);
+    for (const std::string& other : everybody) {
+      if (other == one) {
+        continue;
+      }
+      outwards ? cut(one, other, kind == 0) : cut(other, one, kind == 0);
+      if (kind == 0 && refused) {
+        network_.refuse(one, other);
+        network_.break_connections(one, other);
+      }
+    }
+    return;
+  }
+  const bool bridge = kind == 3;
+  const bool one_way = kind == 4;
+  fire(bridge ? "partition with a bridge" : one_way ? "partition one way" : "partition in two");
+  std::vector<std::string> left;
+  std::vector<std::string> right;
+  for (const std::string& machine : everybody) {
+    if (!(bridge && machine == one)) {
+      (rng_.chance(50) ? left : right).push_back(machine);
+    }
+  }
+  for (const std::string& a : left) {
+    for (const std::string& b : right) {
+      cut(a, b, !one_way);
+    }
+  }
 }
 
 void World::slow_down() {
   fire("late messages");
-  slow_until_ = loop_.now() + between(1s, 20s);
+  disturb_all();
+  network_.slow_until(loop_.now() + between(1s, 20s), rng_.chance(50) ? 150ms : 2s);
+}
+
+void World::lose_messages() {
+  fire("messages lost");
+  disturb_all();
+  network_.begin_loss(1 + rng_.below(30));
+  loop_.run_after(between(1s, 15s), [this] { network_.end_loss(); });
 }
 
 void World::lose_node_power(SimNode& node) {
@@ -90,8 +172,10 @@ void World::lose_node_power(SimNode& node) {
     return;
   }
   fire("node power loss");
+  disturb(node.id());
   node.power_off();
-  loop_.run_after(between(1s, 90s), [&node] {
+  loop_.run_after(between(1s, shape_.wide ? 90s : 40s), [this, &node] {
+    disturb(node.id());
     if (!node.is_on()) {
       node.power_on();
     }
@@ -103,18 +187,12 @@ void World::restart_agent(SimNode& node) {
     return;
   }
   fire("agent killed");
+  disturb(node.id());
   node.kill_agent();
-  loop_.run_after(between(0s, 40s), [&node] { node.start_agent(); });
-}
-
-void World::crash_manager() {
-  if (!manager_->runs() || rng_.chance(70)) {
-    return;  // Rarer than the others: one manager, many nodes.
-  }
-  fire("manager power loss");
-  // Not from within: the loop under us is the world's, not the manager's.
-  manager_->crash();
-  loop_.run_after(between(0s, 20s), [this] { manager_->start(); });
+  loop_.run_after(between(0s, 40s), [this, &node] {
+    disturb(node.id());
+    node.start_agent();
+  });
 }
 
 void World::end_container(SimNode& node) {
@@ -164,10 +242,13 @@ void World::restart_driver(SimNode& node) {
 
 void World::heal() {
   healed_ = true;
-  slow_until_ = {};
-  cut_off_.clear();
-  bus_.disconnect([](const std::string&, const std::string& to) { return to == "m1/core"; });
-  manager_->start();
+  disturb_all();
+  network_.slow_until({}, {});
+  network_.end_loss();
+  loop_.cancel_timer(heal_network_);
+  network_.heal();
+  heal_managers();
+  loop_.run_after(5s, [this] { clients_.stop(); });
   for (const auto& node : nodes_) {
     node->runtime.faults.clear();
     node->network.faults.clear();

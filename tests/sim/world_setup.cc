@@ -3,24 +3,35 @@
 namespace skep::sim {
 
 namespace {
-constexpr std::size_t kNodesMin = 20;
-constexpr std::size_t kServices = 10;
-constexpr std::uint64_t kTasksMin = 205;  // wanted at the beginning
+constexpr std::uint64_t kWideEvery = 32;  // seeds
+constexpr Duration kLookAtLogs = 100ms;
 const char* const kImages[] = {"app:1", "app:2", "app:3"};
 }  // namespace
 
-Duration World::travel(const std::string& from, const std::string& to) {
-  const auto realm = [](std::string_view name) { return name.substr(0, name.find('/')); };
-  const std::string_view a = realm(from);
-  const std::string_view b = realm(to);
-  if (a == b) {
-    return 0ns;
+void World::draw_shape() {
+  shape_.wide = seed_ % kWideEvery == 0;
+  const std::uint64_t kind = rng_.below(100);
+  fault_time_ = shape_.wide ? 10min : between(40s, 90s);
+  fault_pause_max_ = shape_.wide ? 6s : between(1s, 8s);
+  auto& config = manager_world_.raft_config;
+  config["segment_kib"] = "64";
+  manager_world_.loops = control::standard_loops();
+  if (shape_.wide) {
+    shape_.nodes = 20 + rng_.below(6);
+    return;
   }
-  if (cut_off_.contains(a) || cut_off_.contains(b)) {
-    return Duration(-1);
-  }
-  const Duration base = between(200us, 3ms);
-  return loop_.now() < slow_until_ ? base + between(0ms, 2s) : base;
+  shape_.managers = kind < 15 ? 1 : kind < 70 ? 3 : kind < 80 ? 2 + 2 * rng_.below(2) : kind < 97 ? 5 : 7;
+  shape_.nodes = 3 + rng_.below(3);
+  shape_.services = 3;
+  shape_.replicas_least = 1;
+  shape_.replicas_more = 4;
+  shape_.tasks_least = 10;
+  shape_.clients = 3 + rng_.below(2);
+  config["tick_ms"] = std::to_string(100 * (1 + rng_.below(3)));
+  config["trailing_entries"] = std::to_string(5 + rng_.below(60));
+  config["snapshot_entries"] = std::to_string(10 + rng_.below(100));
+  manager_world_.disk.sync_entries = 5 + rng_.below(60);
+  manager_world_.disk.sync_after = between(200ms, 5s);
 }
 
 bool World::container_runs(const pb::Task& task) const {
@@ -32,62 +43,134 @@ bool World::container_runs(const pb::Task& task) const {
   return false;
 }
 
+World::Manager& World::make_manager(const std::string& id, std::uint64_t member_id) {
+  auto& slot = managers_[id];
+  slot = std::make_unique<Manager>(manager_world_, id, rng_.next(), member_id);
+  slot->on_start = [this](Manager& manager) { watch(manager); };
+  return *slot;
+}
+
+void World::watch(Manager& manager) {
+  // The subscription ends with the store.
+  auto& store = const_cast<store::Store&>(manager.manager->store());  // NOLINT: to listen only
+  store.subscribe([this, &manager, &store](const store::Commit& commit) {
+    if (invariants_.on_commit(manager.id, store, commit, loop_.now())) {
+      trace_.note(loop_.now(), "commit", commit.index);
+      for (const store::Event& event : commit.events) {
+        trace_.note(loop_.now(), event.id, static_cast<std::uint64_t>(event.action));
+      }
+      look_at_logs();
+    }
+  });
+  manager.on_leading = [this, &manager](bool leading) {
+    trace_.note(loop_.now(), leading ? "leads" : "leads no more", manager.member_id);
+    look_at_logs();
+    // One that was overtaken before it knew may lack what its successor committed.
+    if (leading && raft_invariants_.newest_leader_term() <= manager.manager->consensus().term()) {
+      invariants_.on_leading(manager.id, manager.manager->store());
+    }
+  };
+}
+
+void World::look_at_logs() {
+  std::vector<RaftInvariants::Member> members;
+  for (const auto& [id, manager] : managers_) {
+    if (manager->raft != nullptr && manager->raft->raft() != nullptr && !manager->removed) {
+      members.push_back({manager->member_id, manager->raft->raft()});
+    }
+  }
+  raft_invariants_.look(members);
+}
+
+void World::look_again() {
+  look_at_logs();
+  check_logs();
+  retire_removed();
+  loop_.run_after(kLookAtLogs, [this] { look_again(); });
+}
+
 bool World::set_up() {
-  bus_.set_travel([this](const std::string& from, const std::string& to) { return travel(from, to); });
-  bus::v1::Principal local;
-  local.set_kind("local");
-  local.set_id("0");
-  user_ = &bus_.attach("m1/user", "m1", {}, no_methods_, local);
-  manager_ = std::make_unique<SimManager>(
-      loop_, bus_, rng_.next(), [this](const control::LoopContext& context) {
-        return std::make_unique<InvariantLoop>(context, invariants_, trace_);
-      });
-  if (!bootstrap() || !join_nodes(kNodesMin + rng_.below(6))) {
+  std::vector<consensus::v1::Member> first;
+  for (std::size_t i = 1; i <= shape_.managers; ++i) {
+    auto& member = first.emplace_back();
+    member.set_node_id("m" + std::to_string(i));
+    member.set_id(100 + i);
+    member.set_address(member.node_id() + ":2377");
+  }
+  next_member_ = 200;
+  for (const auto& member : first) {
+    make_manager(member.node_id(), member.id()).start(first);
+  }
+  look_again();
+  if (!bootstrap() || !join_nodes()) {
     return false;
   }
   create_first_services();
-  loop_.advance(20s);
+  loop_.advance(shape_.wide ? 20s : 6s);
   return true;
 }
 
 bool World::bootstrap() {
+  if (!loop_.run_until([this] { return leader() != nullptr; }, 30s)) {
+    return false;
+  }
   pb::Cluster cluster;
   cluster.set_id("c1");
   cluster.mutable_spec()->set_name("default");
-  cluster.mutable_spec()->set_task_history_limit(5);
+  cluster.mutable_spec()->set_task_history_limit(shape_.wide ? 5 : rng_.below(4));
   pb::Node self;
-  self.set_id("m1");
+  self.set_id(leader()->id);
   self.mutable_spec()->set_role(pb::NODE_ROLE_MANAGER);
   self.mutable_spec()->set_availability(pb::AVAILABILITY_DRAIN);
   bool done = false;
-  manager_->manager().bootstrap(cluster, self,
-                                [&](const Status& status) { done = status.has_value(); });
+  leader()->manager->bootstrap(cluster, self,
+                               [&](const Status& status) { done = status.has_value(); });
   return loop_.run_until([&] { return done; }, 30s);
 }
 
-bool World::join_nodes(std::size_t count) {
+bool World::join_nodes() {
+  Manager* lead = leader();
+  if (lead == nullptr) {
+    return false;
+  }
   store::Transaction joined;
-  for (std::size_t i = 1; i <= count; ++i) {
+  for (const auto& [id, manager] : managers_) {
+    if (lead->view().get<pb::Node>(id) == nullptr) {
+      pb::Node node;
+      node.set_id(id);
+      node.mutable_spec()->set_role(pb::NODE_ROLE_MANAGER);
+      node.mutable_spec()->set_availability(pb::AVAILABILITY_DRAIN);
+      joined.put(std::move(node));
+    }
+  }
+  for (std::size_t i = 1; i <= shape_.nodes; ++i) {
     pb::Node node;
     node.set_id("n" + std::to_string(i));
+    node.mutable_spec()->set_role(pb::NODE_ROLE_WORKER);
     (*node.mutable_spec()->mutable_labels())["zone"] = i % 2 == 0 ? "even" : "odd";
     (*node.mutable_spec()->mutable_labels())["rack"] = std::to_string(i % 3);
     joined.put(std::move(node));
   }
   bool committed = false;
-  manager_->manager().proposer().propose(
+  lead->manager->proposer().propose(
       std::move(joined), [&](const auto& result) { committed = result.has_value(); });
   if (!loop_.run_until([&] { return committed; }, 30s)) {
     return false;
   }
-  for (std::size_t i = 1; i <= count; ++i) {
+  for (std::size_t i = 1; i <= shape_.nodes; ++i) {
     make_node("n" + std::to_string(i));
   }
   return true;
 }
 
 void World::make_node(const std::string& id) {
-  auto& node = *nodes_.emplace_back(std::make_unique<SimNode>(id, loop_, bus_, rng_.next()));
+  std::vector<std::string> managers;
+  for (const auto& [manager, process] : managers_) {
+    managers.push_back(manager + "=" + manager + ":2377");
+  }
+  auto& node = *nodes_.emplace_back(std::make_unique<SimNode>(
+      id, loop_, bus_, rng_.next(), managers,
+      [this, id](const std::string& to) { return network_.connects(id, to); }));
   for (const char* image : kImages) {
     node.runtime.publish_image(image);
   }
@@ -111,14 +194,15 @@ std::uint64_t World::tasks_of(const pb::ServiceSpec& spec) const {
 
 void World::create_first_services() {
   std::uint64_t tasks = 0;
-  for (std::size_t i = 1; i <= kServices; ++i) {
+  for (std::size_t i = 1; i <= shape_.services; ++i) {
     const pb::ServiceSpec spec = draw_spec(i);
     tasks += tasks_of(spec);
     create_service(spec);
   }
-  if (tasks < kTasksMin) {  // What the draw left open.
-    pb::ServiceSpec spec = draw_spec(kServices + 1);
-    spec.mutable_replicated()->set_replicas(kTasksMin - tasks);
+  if (tasks < shape_.tasks_least) {  // What the draw left open.
+    pb::ServiceSpec spec = draw_spec(shape_.services + 1);
+    spec.clear_global();
+    spec.mutable_replicated()->set_replicas(shape_.tasks_least - tasks);
     create_service(spec);
   }
 }
@@ -134,7 +218,7 @@ pb::ServiceSpec World::draw_spec(std::size_t number) {
   if (number % 5 == 0) {
     spec.mutable_global();
   } else {
-    spec.mutable_replicated()->set_replicas(10 + rng_.below(16));
+    spec.mutable_replicated()->set_replicas(shape_.replicas_least + rng_.below(shape_.replicas_more));
   }
   if (rng_.chance(30)) {
     task.mutable_placement()->add_constraints("node.labels.zone==even");

@@ -8,6 +8,7 @@
 #include "core/model/task_state.h"
 #include "core/model/validate_task.h"
 #include "skep/log.h"
+#include "skep/mutant.h"
 
 namespace skep::control {
 namespace {
@@ -58,7 +59,9 @@ Effects Dispatcher::start(TimePoint now) {
     if (node->status().state() == model::v1::NODE_STATE_DOWN) {
       orphan_at_.emplace(now + model::kOrphanAfter, id);
     } else {
-      give_until(id, now + std::max<Duration>(model::kLeaderChangeGrace, 3 * period()));
+      give_until(id, now + (SKEP_MUTANT(kNoGraceForNewLeader)
+                                ? Duration{1}
+                                : std::max<Duration>(model::kLeaderChangeGrace, 3 * period())));
     }
   }
   return {};

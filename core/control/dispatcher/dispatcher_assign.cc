@@ -6,6 +6,7 @@
 #include "core/control/dispatcher/dispatcher.h"
 #include "core/model/defaults.h"
 #include "core/model/validate_task.h"
+#include "skep/mutant.h"
 
 namespace skep::control {
 namespace {
@@ -48,7 +49,8 @@ Effects Dispatcher::assignments_sent(const std::string& session_id, TimePoint no
   Session* session = find(session_id);
   if (session != nullptr) {
     session->sending = false;
-    if (session->assignments != nullptr && session->assignments->dirty()) {
+    if (session->assignments != nullptr && session->assignments->dirty() &&
+        !SKEP_MUTANT(kAssignmentsForgotten)) {
       sends_.emplace(std::max(now, session->last_sent + kBatchTime), session_id);
     }
   }

@@ -5,13 +5,14 @@
 #include "core/model/task_state.h"
 #include "core/model/task_status.h"
 #include "core/model/validate_task.h"
+#include "skep/mutant.h"
 
 namespace skep::control {
 namespace {
 
 /// Forward only, and a task ends once.
 bool may_replace(const model::v1::TaskStatus& known, const model::v1::TaskStatus& news) {
-  return news.state() == known.state() ||
+  return news.state() == known.state() || SKEP_MUTANT(kTaskStatesGoBack) ||
          (model::may_follow(known.state(), news.state()) && !model::is_terminal(known.state()));
 }
 
@@ -79,6 +80,11 @@ std::vector<store::Transaction> ObservedWrites::take(const store::View& view,
   }
   auto transactions = batch.take();
   in_flight_ = transactions.size();
+  if (SKEP_MUTANT(kStatusAckedUncommitted)) {
+    for (const ReplyToken token : std::exchange(current_waiting_, {})) {
+      replies.push_back({token, ok()});
+    }
+  }
   if (in_flight_ == 0) {
     current_ = {};
     for (const ReplyToken token : std::exchange(current_waiting_, {})) {

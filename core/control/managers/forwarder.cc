@@ -5,6 +5,7 @@
 
 #include "core/control/managers/stream_relay.h"
 #include "core/model/ids.h"
+#include "skep/mutant.h"
 
 namespace skep::control {
 namespace {
@@ -113,7 +114,7 @@ class Forwarder::Request : public std::enable_shared_from_this<Request> {
       return reply_(std::move(reply));
     }
     const bool lost = reply.error().reason == "CONNECTION_LOST";
-    if (lost && kind_ == Kind::kWrite) {
+    if (lost && kind_ == Kind::kWrite && !SKEP_MUTANT(kLostWritesTriedAgain)) {
       return reply_(outcome_unknown());
     }
     if (lost && kind_ == Kind::kRepeatable) {

@@ -114,7 +114,7 @@ void Slot::give_up(WallTime now) {
 
 bool Slot::must_wait_for(const ServiceContext& context, const pb::Task& leaving,
                          const pb::Task& waiting, Decision& decision) const {
-  if (is_wanted(leaving) || is_terminal(leaving.status().state()) || SKEP_MUTANT(5)) {
+  if (is_wanted(leaving) || is_terminal(leaving.status().state()) || SKEP_MUTANT(kSuccessorDoesNotWait)) {
     return false;
   }
   const auto node = context.view.get<pb::Node>(leaving.node_id());

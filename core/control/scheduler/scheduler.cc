@@ -130,7 +130,7 @@ void Scheduler::on_event(const store::Event& event) {
 void Scheduler::assign(const store::Ptr<pb::Task>& task, const std::string& node_id,
                        Schedule& schedule) {
   const auto [assumed, inserted] = assumed_.emplace(task->id(), holding_part(*task, node_id));
-  if (!SKEP_MUTANT(1)) {
+  if (!SKEP_MUTANT(kSchedulerForgetsInFlight)) {
     nodes_.hold(assumed->second);
   }
   schedule.assignments.push_back({task, node_id});

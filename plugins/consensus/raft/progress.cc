@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "skep/mutant.h"
+
 namespace skep::raft {
 
 void Inflights::add(Index last_index, std::size_t bytes) {
@@ -82,6 +84,7 @@ void Progress::sent_entries(std::size_t count, std::size_t bytes, const FlowLimi
     case ProgressState::kReplicate:
       if (count > 0) {
         next += count;
+        match = SKEP_MUTANT(kSentCountsAsStored) ? next - 1 : match;
         inflights.add(next - 1, bytes);
       }
       paused = inflights.full(limits);

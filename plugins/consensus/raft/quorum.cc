@@ -4,6 +4,8 @@
 #include <limits>
 #include <vector>
 
+#include "skep/mutant.h"
+
 namespace skep::raft {
 namespace {
 
@@ -17,7 +19,7 @@ Index majority_index(const std::set<MemberId>& voters,
     indexes.push_back(matched(id));
   }
   std::sort(indexes.begin(), indexes.end());
-  return indexes[indexes.size() - (indexes.size() / 2 + 1)];
+  return indexes[indexes.size() - (indexes.size() / 2 + (SKEP_MUTANT(kCommitsByMinority) ? 0 : 1))];
 }
 
 VoteResult majority_vote(const std::set<MemberId>& voters, const std::map<MemberId, bool>& votes) {
@@ -31,7 +33,8 @@ VoteResult majority_vote(const std::set<MemberId>& voters, const std::map<Member
       ++granted;
     }
   }
-  const std::size_t needed = voters.size() / 2 + 1;
+  const std::size_t needed =
+      SKEP_MUTANT(kHalfIsMajority) ? (voters.size() + 1) / 2 : voters.size() / 2 + 1;
   if (voters.empty() || granted >= needed) {
     return VoteResult::kWon;
   }

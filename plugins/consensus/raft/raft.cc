@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "skep/mutant.h"
+
 namespace skep::raft {
 
 std::string_view role_name(Role role) {
@@ -70,7 +72,7 @@ void Raft::use_members(Membership members) {
 }
 
 void Raft::reset(Term term) {
-  if (term_ != term) {
+  if (term_ != term || SKEP_MUTANT(kStepDownForgetsVote)) {
     term_ = term;
     vote_ = kNobody;
   }
@@ -101,6 +103,7 @@ void Raft::become_follower(Term term, MemberId leader) {
 void Raft::become_pre_candidate() {
   ensure(role_ != Role::kLeader, "a leader does not stand for election");
   // Term and vote stay: a pre-vote promises nothing.
+  vote_ = SKEP_MUTANT(kPreVoteClearsVote) ? kNobody : vote_;
   votes_.clear();
   leader_ = kNobody;
   role_ = Role::kPreCandidate;
@@ -123,7 +126,9 @@ void Raft::become_leader() {
   self.recent_active = true;
   // An older change may be among the uncommitted entries: wait until all of them are applied.
   pending_config_index_ = log_.last_index();
-  append_own({Entry{.kind = EntryKind::kNoop}});
+  if (!SKEP_MUTANT(kNoEntryAtTermStart)) {
+    append_own({Entry{.kind = EntryKind::kNoop}});
+  }
 }
 
 void Raft::send(Message message) {
@@ -178,7 +183,8 @@ Ready Raft::ready() {
     // The commit hint never runs ahead of what is written with it.
     const Index written = ready.entries.empty() ? log_.last_index() : ready.entries.back().index;
     ready.hard_state->commit = std::min(hard.commit, written);
-    ready.must_sync = hard.term != reported_hard_.term || hard.vote != reported_hard_.vote;
+    ready.must_sync = !SKEP_MUTANT(kVoteNotSynced) &&
+                      (hard.term != reported_hard_.term || hard.vote != reported_hard_.vote);
   }
   ready.must_sync = ready.must_sync || !ready.entries.empty() || log_.pending_snapshot();
   ready.snapshot = log_.pending_snapshot();

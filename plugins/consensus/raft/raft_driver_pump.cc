@@ -5,6 +5,7 @@
 
 #include "plugins/consensus/raft/raft_driver.h"
 #include "skep/log.h"
+#include "skep/mutant.h"
 
 namespace skep::raft {
 namespace {
@@ -58,6 +59,9 @@ void RaftDriver::run_rounds() {
     Ready ready = raft_->ready();
     // A leader's appends travel while our own disk works.
     send_messages(ready.messages);
+    if (SKEP_MUTANT(kRepliesBeforeSync)) {
+      send_messages(ready.messages_after_sync);
+    }
     if (auto persisted = persist(ready); !persisted) {
       if (wal_->poison()) {
         return give_up(persisted.error());
@@ -78,6 +82,7 @@ Status RaftDriver::persist(const Ready& ready) {
   }
   if (ready.hard_state) {
     newest_state_ = *ready.hard_state;
+    newest_state_.vote = SKEP_MUTANT(kVoteNotWritten) ? kNobody : newest_state_.vote;
   }
   if (ready.must_sync) {
     // A commit index alone waits for the next batch: it is only a hint.

@@ -1,6 +1,7 @@
 // Elections of the Raft state machine: standing, voting, terms. See raft.h.
 
 #include "plugins/consensus/raft/raft.h"
+#include "skep/mutant.h"
 
 namespace skep::raft {
 
@@ -105,7 +106,7 @@ void Raft::step_candidate(Message& message) {
     case MessageType::kPreVoteReply:
     case MessageType::kVoteReply:
       // A pre-vote is never counted as a vote, nor the other way round.
-      if (pre == (message.type == MessageType::kPreVoteReply)) {
+      if (pre == (message.type == MessageType::kPreVoteReply) || SKEP_MUTANT(kPreVoteCountsAsVote)) {
         poll(message.from, message.type, !message.reject);
       }
       return;
@@ -140,7 +141,7 @@ bool Raft::step_term(const Message& message) {
     }
     return true;
   }
-  if (message.term == term_) {
+  if (message.term == term_ || SKEP_MUTANT(kOldTermsCount)) {
     return true;
   }
   const bool from_leader =
@@ -148,7 +149,9 @@ bool Raft::step_term(const Message& message) {
   if ((options_.check_quorum || options_.pre_vote) && from_leader) {
     // A deposed leader learns the term from this and stops disturbing; without it a member with a
     // higher term that others ignore could never come back (etcd #8501).
-    send({.type = MessageType::kAppendReply, .to = message.from});
+    if (!SKEP_MUTANT(kOldLeaderNotAnswered)) {
+      send({.type = MessageType::kAppendReply, .to = message.from});
+    }
   } else if (message.type == MessageType::kPreVote) {
     send({.type = MessageType::kPreVoteReply, .to = message.from, .term = term_, .reject = true});
   }
@@ -158,9 +161,10 @@ bool Raft::step_term(const Message& message) {
 void Raft::answer_vote(const Message& message) {
   const bool pre = message.type == MessageType::kPreVote;
   const bool can_vote = vote_ == message.from || (vote_ == kNobody && leader_ == kNobody) ||
-                        (pre && message.term > term_);
+                        (pre && message.term > term_) || SKEP_MUTANT(kVotesTwice);
   const auto reply = pre ? MessageType::kPreVoteReply : MessageType::kVoteReply;
-  if (!can_vote || !log_.is_up_to_date(message.index, message.log_term)) {
+  if (!can_vote || !(log_.is_up_to_date(message.index, message.log_term) ||
+                     SKEP_MUTANT(kVoteIgnoresLog))) {
     send({.type = reply, .to = message.from, .term = term_, .reject = true});
     return;
   }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "plugins/consensus/raft/raft.h"
+#include "skep/mutant.h"
 
 namespace skep::raft {
 
@@ -51,7 +52,9 @@ void Raft::handle_append(Message& message) {
   const Index rejected = message.index;
   if (const auto last = log_.maybe_append(message.index, message.log_term, message.commit,
                                           std::move(message.entries))) {
-    send({.type = MessageType::kAppendReply, .to = message.from, .index = *last});
+    send({.type = MessageType::kAppendReply,
+          .to = message.from,
+          .index = SKEP_MUTANT(kAcksWholeLog) ? log_.last_index() : *last});
     return;
   }
   const auto [hint, hint_term] =
@@ -74,7 +77,7 @@ void Raft::handle_snapshot(const Message& message) {
   if (mark.membership.find(options_.id) == nullptr && !mark.membership.is_voter(options_.id)) {
     return;  // Of a time before this member was added.
   }
-  if (mark.index <= log_.committed()) {
+  if (mark.index <= log_.committed() && !SKEP_MUTANT(kStaleSnapshotTruncates)) {
     send({.type = MessageType::kAppendReply, .to = message.from, .index = log_.committed()});
     return;
   }
@@ -85,7 +88,7 @@ void Raft::handle_snapshot(const Message& message) {
     return;
   }
   log_.restore(mark);
-  awaits_state_ = true;
+  awaits_state_ = !SKEP_MUTANT(kStateNotFetched);
   use_members(mark.membership);
   send({.type = MessageType::kAppendReply, .to = message.from, .index = log_.last_index()});
 }

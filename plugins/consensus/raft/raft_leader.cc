@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "plugins/consensus/raft/raft.h"
+#include "skep/mutant.h"
 
 namespace skep::raft {
 namespace {
@@ -125,7 +126,8 @@ bool Raft::maybe_commit() {
     return found == progress_.end() ? Index{0} : found->second.match;
   });
   // Only entries of this term are committed by counting; older ones with them.
-  if (index <= log_.committed() || log_.term(index) != term_) {
+  if (index <= log_.committed() ||
+      (log_.term(index) != term_ && !SKEP_MUTANT(kCommitsOlderTerms))) {
     return false;
   }
   log_.commit_to(index);
@@ -193,7 +195,9 @@ void Raft::broadcast_heartbeat(const std::string& context) {
       // Never beyond what the follower surely has: it may hold other entries there.
       send({.type = MessageType::kHeartbeat,
             .to = id,
-            .commit = std::min(progress.match, log_.committed()),
+            .commit = SKEP_MUTANT(kHeartbeatCommitsBlindly)
+                          ? log_.committed()
+                          : std::min(progress.match, log_.committed()),
             .context = context});
     }
   }
@@ -213,7 +217,7 @@ bool Raft::quorum_active() {
 /// The mark or its answer was lost, or the follower started again: probe it anew.
 void Raft::give_up_lost_snapshots() {
   for (auto& [id, progress] : progress_) {
-    if (progress.state == ProgressState::kSnapshot &&
+    if (progress.state == ProgressState::kSnapshot && !SKEP_MUTANT(kLostSnapshotNotRepeated) &&
         ++progress.snapshot_age * options_.heartbeat_ticks >= options_.election_ticks) {
       progress.pending_snapshot = 0;
       progress.become_probe();
@@ -289,7 +293,8 @@ void Raft::on_append_reply(const Message& message, Progress& to) {
 void Raft::on_heartbeat_reply(const Message& message, Progress& to) {
   to.recent_active = true;
   to.silent_ticks = 0;
-  to.paused = false;  // Also with everything in flight: an empty append finds out what was lost.
+  // Also with everything in flight: an empty append finds out what was lost.
+  to.paused = SKEP_MUTANT(kProbeStaysPaused) && to.paused;
   if (to.match < log_.last_index() || to.state == ProgressState::kProbe) {
     maybe_send_append(message.from, true);
   }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "skep/mutant.h"
+
 namespace skep::raft {
 
 RaftLog::RaftLog(LogStorage& storage)
@@ -85,14 +87,15 @@ std::optional<Index> RaftLog::maybe_append(Index index, Term term_at, Index comm
   }
   const Index last_new = index + entries.size();
   const auto conflict = std::find_if(entries.begin(), entries.end(), [&](const Entry& entry) {
-    return !matches(entry.index, entry.term);
+    return SKEP_MUTANT(kKeepsConflictingEntries) ? entry.index > last_index()
+                                                 : !matches(entry.index, entry.term);
   });
   if (conflict != entries.end()) {
     ensure(conflict->index > committed_, "a committed entry never conflicts");
     entries.erase(entries.begin(), conflict);
     truncate_and_append(std::move(entries));
   }
-  commit_to(std::min(commit, last_new));
+  commit_to(SKEP_MUTANT(kCommitsBeyondAppend) ? commit : std::min(commit, last_new));
   return last_new;
 }
 

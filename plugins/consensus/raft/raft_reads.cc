@@ -1,6 +1,7 @@
 // Linearizable reads of the Raft state machine (read index). See raft.h.
 
 #include "plugins/consensus/raft/raft.h"
+#include "skep/mutant.h"
 
 namespace skep::raft {
 
@@ -26,11 +27,11 @@ void Raft::serve_read(const Message& message) {
     return;  // The asker's deadline answers.
   }
   // Before the first commit of the term the commit index may lag behind the old leader's.
-  if (!committed_in_term()) {
+  if (!committed_in_term() && !SKEP_MUTANT(kReadBeforeFirstCommit)) {
     early_reads_.push_back(message);
     return;
   }
-  if (is_only_voter()) {
+  if (is_only_voter() || SKEP_MUTANT(kReadWithoutQuorum)) {
     respond_read(message, log_.committed());
     return;
   }

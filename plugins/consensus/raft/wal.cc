@@ -152,7 +152,7 @@ Status Wal::append(std::span<const Entry> entries, const std::optional<HardState
   places.reserve(entries.size());
   SKEP_TRY(put_watermark(batch, chain));
   const bool truncates = !entries.empty() && entries.front().index <= last_index();
-  if (truncates) {
+  if (truncates && !SKEP_MUTANT(kTruncationNotWritten)) {
     SKEP_TRY(put(batch, chain, RecordType::kTruncate, encode_index(entries.front().index - 1)));
   }
   for (const Entry& entry : entries) {
@@ -215,7 +215,8 @@ Status Wal::sync() {
     return ok();
   }
   ++syncs_;
-  if (auto synced = SKEP_MUTANT(4) ? ok() : file_->sync(); !synced) {
+  auto synced = SKEP_MUTANT(kLogNotSynced) ? ok() : file_->sync();
+  if (!synced && !SKEP_MUTANT(kSyncErrorForgiven)) {
     return poison_with(std::move(synced).error());
   }
   dirty_ = false;

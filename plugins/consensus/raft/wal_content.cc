@@ -1,5 +1,7 @@
 #include "plugins/consensus/raft/wal_recovery.h"
 
+#include "skep/mutant.h"
+
 namespace skep::raft {
 namespace {
 
@@ -40,7 +42,9 @@ Status LogContent::truncate(Index last_kept) {
     return ok();
   }
   places_.resize(last_kept - base_index_);
-  config_indexes_.erase(config_indexes_.upper_bound(last_kept), config_indexes_.end());
+  if (!SKEP_MUTANT(kTruncationKeepsMembers)) {
+    config_indexes_.erase(config_indexes_.upper_bound(last_kept), config_indexes_.end());
+  }
   return ok();
 }
 
@@ -66,7 +70,7 @@ Status LogContent::set_mark(const SnapshotMark& mark) {
   }
   config_indexes_.erase(config_indexes_.begin(), config_indexes_.upper_bound(mark.index));
   base_index_ = mark.index;
-  base_term_ = mark.term;
+  base_term_ = SKEP_MUTANT(kSnapshotForgetsTerm) ? 0 : mark.term;
   return ok();
 }
 

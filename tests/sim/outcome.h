@@ -1,0 +1,45 @@
+#pragma once
+
+// What a run was like, and whether enough happened in it.
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace skep::sim {
+
+/// How large the world of a seed is. Wide: one manager, many nodes and tasks. Else: several managers with
+/// few nodes, which are the cheaper way to many elections.
+struct Shape {
+  bool wide = false;
+  std::size_t managers = 1;
+  std::size_t nodes = 20;
+  std::size_t services = 10;
+  std::uint64_t tasks_least = 205;  ///< wanted at the beginning
+  std::uint64_t replicas_least = 10;
+  std::uint64_t replicas_more = 16;
+  std::size_t clients = 0;  ///< of registers, for the check of linearizability
+};
+
+struct Outcome {
+  std::uint64_t seed = 0;
+  std::string violation;  ///< empty: green
+  bool wide = false;
+  std::size_t managers = 0;  ///< at the beginning
+  std::size_t joined = 0;
+  std::size_t nodes = 0;
+  std::size_t tasks = 0;
+  std::size_t commits = 0;
+  std::size_t elections = 0;   ///< terms that had a leader
+  std::size_t operations = 0;  ///< of clients, checked for linearizability
+  std::uint64_t frames = 0;
+  double virtual_minutes = 0;
+  std::map<std::string, std::size_t> faults;  ///< those that really fired, operator's actions too
+  std::uint64_t trace_hash = 0;
+
+  [[nodiscard]] std::size_t faults_fired() const;
+  /// Empty: enough happened for the seed to count. Otherwise what there was too little of.
+  [[nodiscard]] std::string why_it_does_not_count() const;
+};
+
+}  // namespace skep::sim

@@ -1,0 +1,56 @@
+#pragma once
+
+// What must always hold of the logs: one leader per term, logs that agree on an entry agree on all
+// before it, a new leader holds what earlier ones committed, terms and commits never go back.
+
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "plugins/consensus/raft/raft.h"
+
+namespace skep::sim {
+
+class RaftInvariants {
+ public:
+  /// One member's log as it is now.
+  struct Member {
+    raft::MemberId id = raft::kNobody;
+    const raft::Raft* raft = nullptr;
+  };
+  explicit RaftInvariants(std::function<void(const std::string&)> violate)
+      : violate_(std::move(violate)) {}
+
+  /// At every moment that may be worth it.
+  void look(const std::vector<Member>& members);
+  /// The process ended: what it had seen and not synced is no promise.
+  void restarted(raft::MemberId id) { seen_.erase(id); }
+
+  [[nodiscard]] std::size_t elections() const { return leader_of_.size(); }
+  [[nodiscard]] raft::Term newest_leader_term() const {
+    return leader_of_.empty() ? 0 : leader_of_.rbegin()->first;
+  }
+
+ private:
+  struct Seen {
+    raft::Term term = 0;
+    raft::Index committed = 0;
+  };
+  struct Committed {
+    raft::Term term = 0;     // of the entry
+    raft::Term seen_in = 0;  // the member's term when it was first seen committed
+  };
+  void look_at(const Member& member);
+  void check_committed(const Member& member, Seen& seen);
+  void check_complete(const Member& leader);
+  void check_matching(const raft::RaftLog& left, const raft::RaftLog& right);
+
+  std::function<void(const std::string&)> violate_;
+  std::map<raft::Term, raft::MemberId> leader_of_;
+  std::map<raft::Index, Committed> committed_;
+  std::map<raft::MemberId, Seen> seen_;
+};
+
+}  // namespace skep::sim
