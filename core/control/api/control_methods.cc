@@ -75,8 +75,8 @@ void ControlApi::register_reads(rpc::MethodTable& table, const Access& access) {
 }
 
 bool ControlApi::is_repeatable(std::string_view method) {
-  return method == methods::CreateService::kName || method == methods::UpdateService::kName ||
-         method == methods::UpdateNode::kName;
+  // Not creates: what the first try made may have been removed since, and would come back.
+  return method == methods::UpdateService::kName || method == methods::UpdateNode::kName;
 }
 
 void ControlApi::register_writes(rpc::MethodTable& table, const Access& access) {

@@ -121,13 +121,13 @@ class Forwarder::Request : public std::enable_shared_from_this<Request> {
       doubtful_at_ = asked_;
     }
     if (!lost && !met_no_leader(reply.error())) {
-      return reply_(std::move(reply));
+      return give_up(std::move(reply).error());
     }
     now() < give_up_at_ && context_.principal.kind() != "node" ? again()
                                                                : give_up(std::move(reply).error());
   }
 
-  /// An earlier try may have been run after all.
+  /// An earlier try may have been run after all, and then its own change is what a repeat meets.
   void give_up(Error error) { reply_(doubtful_at_.empty() ? std::move(error) : outcome_unknown()); }
 
   void again() {
