@@ -7,7 +7,7 @@ namespace skep::sim {
 
 namespace {
 
-constexpr double kUselessMax = 0.03;  // share of seeds that may not count
+constexpr double kUselessMax = 0.08;  // share of seeds that may not count
 
 using Count = unsigned long long;
 

@@ -29,6 +29,14 @@ SimNode::~SimNode() {
   }
 }
 
+std::vector<std::string> SimNode::known_managers() const {
+  std::vector<std::string> ids;
+  for (const auto& text : book_.managers()) {
+    ids.push_back(text.substr(0, text.find('=')));
+  }
+  return ids;
+}
+
 void SimNode::start_agent() {
   if (agent_ != nullptr || !on_) {
     return;

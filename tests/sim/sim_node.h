@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/agentd/manager_caller.h"
 #include "core/node/node.h"
@@ -32,6 +33,8 @@ class SimNode {
   [[nodiscard]] std::string agent_name() const { return id_ + "/agent"; }
   [[nodiscard]] bool agent_runs() const { return agent_ != nullptr; }
   [[nodiscard]] bool is_on() const { return on_; }
+  /// Ids of the managers it could look for.
+  [[nodiscard]] std::vector<std::string> known_managers() const;
 
   void start_agent();
   /// SIGKILL: what runs goes on, files keep what was written.

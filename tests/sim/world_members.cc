@@ -1,5 +1,7 @@
 // Managers that come and go. See world.h.
 
+#include <algorithm>
+
 #include "skep/control.methods.h"
 #include "skep/manager.methods.h"
 #include "world.h"
@@ -10,6 +12,18 @@ namespace {
 constexpr std::size_t kManagersMax = 9;
 constexpr int kJoinTries = 8;
 constexpr Duration kJoinPause = 1s;
+
+/// A node that was away while every manager it knew became a worker needs its operator: such are not made here.
+template <class Nodes, class Managers>
+bool all_find_managers_without(const std::string& id, const Nodes& nodes, const Managers& managers) {
+  return std::all_of(nodes.begin(), nodes.end(), [&](const auto& node) {
+    const auto known = node->known_managers();
+    return std::any_of(known.begin(), known.end(), [&](const auto& other) {
+      const auto found = managers.find(other);
+      return other != id && found != managers.end() && !found->second->removed;
+    });
+  });
+}
 }  // namespace
 
 void World::change_members() {
@@ -42,6 +56,9 @@ void World::change_members() {
     transaction.put(std::move(node));
     lead->manager->proposer().propose(std::move(transaction),
                                       [this, id](const auto&) { join(id, kJoinTries); });
+    return;
+  }
+  if (!all_find_managers_without(manager->id, nodes_, managers_)) {
     return;
   }
   fire("manager demoted");
