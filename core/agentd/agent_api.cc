@@ -4,9 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "core/agentd/version.h"
 #include "core/control/managers/role_manager.h"
+#include "core/link/certificate.h"
+#include "core/model/defaults.h"
 #include "core/store/view.h"
 #include "skep/agent.methods.h"
 #include "skep/runtime.methods.h"
@@ -153,11 +156,39 @@ class AgentApi {
     return response;
   }
 
-  static void add_cluster(control::Manager& manager, agent::v1::InfoResponse& response) {
+  // When to make a snapshot is each manager's own business: its raft plugin's setting.
+  std::uint64_t snapshot_entries() const {
+    std::uint64_t entries = model::kSnapshotEntries;
+    if (const auto raft = config_.plugins.find("raft"); raft != config_.plugins.end()) {
+      if (const auto set = raft->second.config.find("snapshot_entries"); set != raft->second.config.end()) {
+        std::from_chars(set->second.data(), set->second.data() + set->second.size(), entries);
+      }
+    }
+    return entries;
+  }
+
+  // People want to know what is in force; what nobody chose is absent in the store.
+  void fill_defaults(model::v1::Cluster& cluster) const {
+    auto& spec = *cluster.mutable_spec();
+    const auto or_else = [](std::int64_t chosen, Duration by_default) {
+      return chosen > 0 ? chosen : std::int64_t{by_default.count()};
+    };
+    spec.set_heartbeat_period(or_else(spec.heartbeat_period(), model::kHeartbeatPeriod));
+    spec.set_certificate_expiry(or_else(spec.certificate_expiry(), link::kCertificateLife));
+    spec.set_snapshot_interval(snapshot_entries());
+    if (cluster.default_address_pool().empty()) {
+      cluster.add_default_address_pool(std::string(model::kAddressPool));
+    }
+    cluster.set_subnet_size(cluster.subnet_size() != 0 ? cluster.subnet_size() : model::kSubnetBits);
+    cluster.set_data_path_port(cluster.data_path_port() != 0 ? cluster.data_path_port() : model::kDataPathPort);
+  }
+
+  void add_cluster(control::Manager& manager, agent::v1::InfoResponse& response) const {
     const store::View& view = manager.store().view();
     if (const auto cluster = view.cluster()) {
       *response.mutable_cluster() = *cluster;
       response.mutable_cluster()->clear_root_ca();
+      fill_defaults(*response.mutable_cluster());
     }
     for (const auto& [id, node] : view.all<model::v1::Node>()) {
       response.set_nodes(response.nodes() + 1);

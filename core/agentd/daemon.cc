@@ -42,6 +42,17 @@ Status Daemon::prepare_directories() {
   return real_.disk.make_directories(paths_.run_dir, 0711);
 }
 
+// The swarm would lose this manager, and a swarm of one all its commands.
+Status Daemon::may_disable(const std::string& plugin) const {
+  if (plugin != config_.consensus || !swarm_ || !swarm_->membership() || !swarm_->membership()->manager()) {
+    return ok();
+  }
+  return Error{Code::kFailedPrecondition,
+               "plugin '" + plugin + "' orders the log of the swarm and this node is a manager: demote the node "
+               "or leave the swarm first",
+               "PLUGIN_NEEDED"};
+}
+
 host::PluginHostOptions Daemon::plugin_options() const {
   host::PluginHostOptions options;
   options.catalog.trusted_dirs = config_.plugin_dirs;
@@ -63,6 +74,7 @@ host::PluginHostOptions Daemon::plugin_options() const {
   options.version = kVersion;
   options.host_program = program_dir_ + "/agent-plugin-host";
   options.external_allowed = config_.external_plugins;
+  options.may_disable = [this](const std::string& id) { return may_disable(id); };
   return options;
 }
 

@@ -32,6 +32,7 @@ class Daemon {
  private:
   Status prepare_directories();
   host::PluginHostOptions plugin_options() const;
+  Status may_disable(const std::string& plugin) const;
   void watch_signals();
   void begin_stop();
 

@@ -53,6 +53,9 @@ inline constexpr Duration kNodeRestartGrace = 30s;       // ours: a node that sa
 inline constexpr Duration kLeaderChangeGrace = 30s;      // Swarm: 6 heartbeats
 inline constexpr Duration kOrphanAfter = 24h;            // Swarm: tasks of a node that stays down
 
+// ---- consensus ----
+inline constexpr std::uint64_t kSnapshotEntries = 10'000;  // Swarm: --snapshot-interval; raft's snapshot_entries
+
 // ---- scheduler ----
 inline constexpr Duration kSchedulerDebounce = 50ms;     // Swarm: commit debounce
 inline constexpr Duration kSchedulerDebounceMax = 1s;    // Swarm
@@ -62,6 +65,9 @@ inline constexpr Duration kNodeFailuresWindow = 5min;    // ... within this time
 // ---- ports and networks ----
 inline constexpr std::uint32_t kDynamicPortFirst = 30000;  // Swarm: chosen published ports
 inline constexpr std::uint32_t kDynamicPortLast = 32767;
+inline constexpr std::string_view kAddressPool = "10.0.0.0/8";  // Swarm: --default-addr-pool
+inline constexpr std::uint32_t kSubnetBits = 24;         // Swarm: --default-addr-pool-mask-length
+inline constexpr std::uint32_t kDataPathPort = 4789;     // Swarm: --data-path-port, VXLAN
 inline constexpr std::string_view kRuntimeDriver = "oci";
 inline constexpr std::string_view kVolumeDriver = "local";
 

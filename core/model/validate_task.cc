@@ -81,6 +81,22 @@ Status validate_files(const v1::ContainerSpec& spec) {
   return ok();
 }
 
+// `text` as its shape is judged where a node still fills in {{...}}: two letters for each placeholder.
+// What it becomes is judged again by the driver.
+std::string filled_in(std::string_view text) {
+  std::string shape;
+  for (;;) {
+    const auto open = text.find("{{");
+    const auto close = open == std::string_view::npos ? open : text.find("}}", open);
+    shape += text.substr(0, close == std::string_view::npos ? close : open);
+    if (close == std::string_view::npos) {
+      return shape;
+    }
+    shape += "xx";
+    text.remove_prefix(close + 2);
+  }
+}
+
 Status validate_mount(const v1::Mount& mount) {
   if (mount.target().empty() || mount.target().front() != '/') {
     return invalid("mount target '" + mount.target() + "' is invalid: it must be an absolute path");
@@ -108,7 +124,7 @@ Status validate_mount(const v1::Mount& mount) {
         return invalid("invalid volume mount source '" + mount.source() +
                        "', must not be an absolute path: use type=bind for a path");
       }
-      return mount.source().empty() ? ok() : validate_volume_name(mount.source());
+      return mount.source().empty() ? ok() : validate_volume_name(filled_in(mount.source()));
     default: return invalid("mount type is unknown: use volume, bind or tmpfs");
   }
 }

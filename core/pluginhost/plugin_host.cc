@@ -315,6 +315,9 @@ Status PluginHost::set_enabled(const std::string& id, bool enabled) {
   if (plugin->entry.enabled == enabled) {
     return ok();
   }
+  if (!enabled && options_.may_disable) {
+    SKEP_TRY(options_.may_disable(id));
+  }
   plugin->entry.enabled = enabled;
   if (enabled && plugin->process) {
     plugin->state = State::kStarting;  // its end starts it anew

@@ -29,6 +29,8 @@ struct PluginHostOptions {
   std::string version;       ///< of the agent
   std::string host_program;  ///< path of agent-plugin-host
   bool external_allowed = true;
+  /// Why a plugin that runs must not be disabled now; everything may when absent.
+  std::function<Status(const std::string& id)> may_disable = {};
 };
 
 /// One driver that answers calls now; another incarnation means its plugin restarted.

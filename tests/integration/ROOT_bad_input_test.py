@@ -46,6 +46,9 @@ WRONG = [
     (4, ("service 'web' already exists", "choose another name"), (*CREATE, "--name", "web", "web:1")),
     (5, ("already part of a swarm", "swarm leave"), ("swarm", "init", "--advertise-addr", "127.0.0.1")),
     (5, ("Removing the last manager erases", "--force"), ("swarm", "leave")),
+    (5, ("'raft' orders the log of the swarm", "leave the swarm first"), ("plugin", "disable", "raft")),
+    (10, ("the routing mesh) is not there yet", "mode=host,target=80,published=8080"), (*CREATE, "-p", "8080:80", "web:1")),
+    (10, ("'snapshot_entries' of [plugin.raft]",), ("swarm", "init", "--snapshot-interval", "5")),
     (10, ("log driver 'syslog' is not there", "leave --log-driver out"), (*CREATE, "--log-driver", "syslog", "web:1")),
     (10, ("log option 'max-size' is not there", "log_size_max"), (*CREATE, "--log-opt", "max-size=1m", "web:1")),
 ]
@@ -65,6 +68,14 @@ class BadInput(SkepTest):
             with self.subTest(" ".join(command)):
                 self.refused(agent, code, says, *command)
         self.assertEqual((agent.containers(), agent.out("service", "ls"), agent.out("volume", "ls")), before)
+
+    def test_info_tells_what_is_in_force(self):
+        agent = self.swarm()
+        shown = agent.out("info")
+        for line in ("Default Address Pool: 10.0.0.0/8", "SubnetSize: 24", "Data Path Port: 4789",
+                     "Task History Retention Limit: 5", "Snapshot Interval: 10000", "Heartbeat Period: 5s",
+                     "Expiry Duration: 2160h"):
+            self.assertIn(line, shown)
 
     def test_no_agent_and_wrong_agentd_flags(self):
         agent = self.agent()

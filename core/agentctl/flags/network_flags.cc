@@ -24,10 +24,24 @@ bool same_port(const PublishedPort& a, const PublishedPort& b) {
          a.published_port() == b.published_port() && a.mode() == b.mode();
 }
 
+// Nothing would answer on such a port, so nobody may believe that it is published.
+Error mesh_is_later(const PublishedPort& port) {
+  const std::string published =
+      port.published_port() == 0 ? "" : fmt::format(",published={}", port.published_port());
+  return Error{Code::kUnimplemented,
+               fmt::format("a port that every node answers on (mode=ingress, the routing mesh) is not "
+                           "there yet: publish it where the tasks run, with mode=host,target={}{}",
+                           port.target_port(), published),
+               "NOT_YET"};
+}
+
 Status add_publish(ServiceSpec& spec, const std::string& value, const FlagWorld& /*world*/) {
   SKEP_TRY_ASSIGN(const std::vector<PublishedPort> ports, parse_publish(value));
   auto& known = *spec.mutable_endpoint()->mutable_ports();
   for (const PublishedPort& port : ports) {
+    if (port.mode() != PublishedPort::HOST) {
+      return mesh_is_later(port);
+    }
     if (std::none_of(known.begin(), known.end(),
                      [&](const auto& one) { return same_port(one, port); })) {
       *known.Add() = port;
@@ -59,7 +73,13 @@ Status set_endpoint_mode(ServiceSpec& spec, const std::string& value, const Flag
   if (value != "vip" && value != "dnsrr") {
     return bad(fmt::format("'{}' is not an endpoint mode: use vip or dnsrr", value));
   }
-  spec.mutable_endpoint()->set_mode(value == "vip" ? EndpointSpec::VIP : EndpointSpec::DNSRR);
+  if (value == "dnsrr") {
+    return Error{Code::kUnimplemented,
+                 "endpoint mode dnsrr is not there yet: names of services come with the networks between "
+                 "nodes",
+                 "NOT_YET"};
+  }
+  spec.mutable_endpoint()->set_mode(EndpointSpec::VIP);
   return ok();
 }
 
@@ -159,13 +179,13 @@ constexpr auto kRemove = EditPhase::kRemove;
 
 constexpr std::array kNetwork{
     ServiceFlag{"--publish,-p", "port",
-                "Publish a port: [PUBLISHED:]TARGET[/tcp|udp] or "
-                "target=,published=,protocol=,mode=ingress|host",
+                "Publish a port on the nodes of the tasks: "
+                "mode=host,target=PORT[,published=PORT][,protocol=tcp|udp|sctp]",
                 kCreate, kAdd, true, add_publish},
-    ServiceFlag{"--publish-add", "port", "Publish a port", kUpdate, kAdd, true, add_publish},
+    ServiceFlag{"--publish-add", "port", "Publish a port, as --publish of 'service create'", kUpdate, kAdd, true, add_publish},
     ServiceFlag{"--publish-rm", "port", "Stop publishing a port, by its target port", kUpdate,
                 kRemove, true, remove_publish},
-    ServiceFlag{"--endpoint-mode", "string", "vip or dnsrr (default vip)", FlagUse::kBoth,
+    ServiceFlag{"--endpoint-mode", "string", "vip (default); dnsrr is not there yet", FlagUse::kBoth,
                 EditPhase::kSet, false, set_endpoint_mode},
     ServiceFlag{"--network", "network", "Network of the tasks: host, none or bridge", kCreate, kAdd,
                 true, add_network},

@@ -245,7 +245,7 @@ void add_plugin_commands(Command& root) {
       .run([](Context& context, const auto& arguments) {
         return set_enabled(context, true, arguments.front());
       });
-  plugin.add("disable", "Stop a plugin and keep it stopped")
+  plugin.add("disable", "Stop a plugin until 'plugin enable' or the next start of the agent")
       .arguments("PLUGIN", 1, 1)
       .completes("plugin")
       .run([](Context& context, const auto& arguments) {

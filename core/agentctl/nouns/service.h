@@ -34,7 +34,7 @@ struct WaitOptions {
 };
 /// Waits until the service is as wanted and stays so for its monitor period, telling what happens.
 /// Returns the exit code: 0 also when Ctrl-C ended the waiting (it goes on in the background).
-Result<int> wait_for_service(Context& context, Client& agent, const std::string& service_id,
+Result<int> wait_for_service(Context& context, Client& agent, const model::v1::Service& changed,
                              const WaitOptions& options, bool rolling_back = false);
 
 }  // namespace skep::ctl

@@ -58,7 +58,7 @@ Result<int> create(Context& context, const CreateOptions& options,
     context.err << "Warning: " << warning << '\n';
   }
   context.out << created.service().id() << '\n' << std::flush;
-  return wait_for_service(context, *agent, created.service().id(), options.wait);
+  return wait_for_service(context, *agent, created.service(), options.wait);
 }
 
 }  // namespace

@@ -45,9 +45,9 @@ Result<int> roll_back(Context& context, const std::string& reference, const Wait
   request.set_ref(service.id());
   request.set_version(service.meta().version());
   request.set_rollback(true);
-  SKEP_TRY(send_update(context, *agent, std::move(request)));
+  SKEP_TRY_ASSIGN(const auto changed, send_update(context, *agent, std::move(request)));
   context.out << reference << '\n' << std::flush;
-  return wait_for_service(context, *agent, service.id(), wait, true);
+  return wait_for_service(context, *agent, changed, wait, true);
 }
 
 Result<int> update(Context& context, const UpdateOptions& options, const std::string& reference) {
@@ -72,9 +72,9 @@ Result<int> update(Context& context, const UpdateOptions& options, const std::st
   request.set_ref(service.id());
   request.set_version(service.meta().version());
   *request.mutable_spec() = std::move(spec);
-  SKEP_TRY(send_update(context, *agent, std::move(request)));
+  SKEP_TRY_ASSIGN(const auto changed, send_update(context, *agent, std::move(request)));
   context.out << reference << '\n' << std::flush;
-  return wait_for_service(context, *agent, service.id(), options.wait);
+  return wait_for_service(context, *agent, changed, options.wait);
 }
 
 struct Scale {
@@ -82,7 +82,7 @@ struct Scale {
   std::uint64_t replicas = 0;
 };
 
-Result<std::string> scale_one(Context& context, Client& agent, const Scale& scale) {
+Result<model::v1::Service> scale_one(Context& context, Client& agent, const Scale& scale) {
   SKEP_TRY_ASSIGN(const model::v1::Service service, get_service(agent, scale.reference));
   control::v1::UpdateServiceRequest request;
   request.set_ref(service.id());
@@ -97,9 +97,9 @@ Result<std::string> scale_one(Context& context, Client& agent, const Scale& scal
                  fmt::format("service '{}' is {}: only replicated services can be scaled",
                              scale.reference, service_mode_name(service.spec()))};
   }
-  SKEP_TRY(send_update(context, agent, std::move(request)));
+  SKEP_TRY_ASSIGN(auto changed, send_update(context, agent, std::move(request)));
   context.out << fmt::format("{} scaled to {}\n", scale.reference, scale.replicas) << std::flush;
-  return service.id();
+  return changed;
 }
 
 Result<int> scale(Context& context, const WaitOptions& wait,
@@ -115,21 +115,24 @@ Result<int> scale(Context& context, const WaitOptions& wait,
     scales.push_back({argument.substr(0, equals), *replicas});
   }
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
-  std::vector<std::string> ids;
+  std::vector<model::v1::Service> changed;
   std::vector<std::string> references;
   std::map<std::string, const Scale*> by_reference;
   for (const Scale& one : scales) {
     references.push_back(one.reference);
-    by_reference[one.reference] = &one;
+    if (!by_reference.emplace(one.reference, &one).second) {
+      return Error{Code::kInvalidArgument,
+                   fmt::format("'{}' is named twice: give each service one number", one.reference), "USAGE"};
+    }
   }
   int exit_code =
       for_each_reference(context, references, [&](const std::string& reference) -> Status {
-        SKEP_TRY_ASSIGN(std::string id, scale_one(context, *agent, *by_reference[reference]));
-        ids.push_back(std::move(id));
+        SKEP_TRY_ASSIGN(auto service, scale_one(context, *agent, *by_reference[reference]));
+        changed.push_back(std::move(service));
         return ok();
       });
-  for (const std::string& id : ids) {
-    SKEP_TRY_ASSIGN(const int waited, wait_for_service(context, *agent, id, wait));
+  for (const model::v1::Service& service : changed) {
+    SKEP_TRY_ASSIGN(const int waited, wait_for_service(context, *agent, service, wait));
     exit_code = exit_code != 0 ? exit_code : waited;
   }
   return exit_code;

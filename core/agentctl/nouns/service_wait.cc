@@ -24,7 +24,7 @@ Result<std::vector<model::v1::Task>> tasks_of(Client& agent, const std::string& 
 
 }  // namespace
 
-Result<int> wait_for_service(Context& context, Client& agent, const std::string& service_id,
+Result<int> wait_for_service(Context& context, Client& agent, const model::v1::Service& changed,
                              const WaitOptions& options, bool rolling_back) {
   if (options.detach) {
     return 0;
@@ -33,10 +33,10 @@ Result<int> wait_for_service(Context& context, Client& agent, const std::string&
   const auto interrupt =
       agent.connection().watch_signal(SIGINT, [&interrupted] { interrupted = true; });
   ProgressPrinter printer(context.terminal.output, context.terminal.columns);
-  SKEP_TRY_ASSIGN(model::v1::Service service, get_service(agent, service_id));
-  ServiceProgress progress(rolling_back);
+  SKEP_TRY_ASSIGN(model::v1::Service service, get_service(agent, changed.id()));
+  ServiceProgress progress(rolling_back, changed.update_status());
   while (!interrupted) {
-    SKEP_TRY_ASSIGN(const auto tasks, tasks_of(agent, service_id));
+    SKEP_TRY_ASSIGN(const auto tasks, tasks_of(agent, changed.id()));
     const ProgressView view = progress.update(service, tasks, agent.connection().loop().now());
     if (!options.quiet) {
       context.out << printer.show(view) << std::flush;
@@ -47,7 +47,7 @@ Result<int> wait_for_service(Context& context, Client& agent, const std::string&
     }
     agent.wait(kPollInterval, [&interrupted] { return interrupted; });
     if (!interrupted) {
-      SKEP_TRY_ASSIGN(service, get_service(agent, service_id));
+      SKEP_TRY_ASSIGN(service, get_service(agent, changed.id()));
     }
   }
   context.out << fmt::format(

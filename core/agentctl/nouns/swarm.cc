@@ -42,15 +42,6 @@ auto duration_flag(Set set) {
   };
 }
 
-template <class Set>
-auto count_flag(Set set) {
-  return [set](const std::string& text) -> Status {
-    SKEP_TRY_ASSIGN(const std::uint64_t number, parse_count(text));
-    set(number);
-    return ok();
-  };
-}
-
 Status set_history(agent::v1::InitRequest& request, const std::string& text) {
   const bool negative = text.starts_with('-');
   SKEP_TRY_ASSIGN(const std::uint64_t number, parse_count(text.substr(negative ? 1 : 0)));
@@ -132,10 +123,9 @@ void add_init(Command& swarm) {
   command.parsed("--task-history-limit", "int",
                  "Ended tasks kept per slot, negative for all (default 5)",
                  [&request](const std::string& v) { return set_history(request, v); });
-  command.parsed("--snapshot-interval", "uint", "Log entries between snapshots (default 10000)",
-                 count_flag([&spec](std::uint64_t v) { spec.set_snapshot_interval(v); }));
-  command.parsed("--max-snapshots", "uint", "Old snapshots kept",
-                 count_flag([&spec](std::uint64_t v) { spec.set_snapshots_kept(v); }));
+  command.later("--snapshot-interval", "uint",
+                "each manager has its own: 'snapshot_entries' of [plugin.raft] in agentd.toml (10000)");
+  command.later("--max-snapshots", "uint", "one snapshot is kept, and what came after it");
   command.add_flag({.names = "--default-addr-pool",
                     .value = "ipNet",
                     .help = "Address pool of networks (default 10.0.0.0/8)",

@@ -24,9 +24,8 @@ void add_cluster(std::string& out, const agent::v1::InfoResponse& info) {
                      cluster.subnet_size(), cluster.data_path_port());
   out += fmt::format("  Orchestration:\n   Task History Retention Limit: {}\n",
                      spec.task_history_limit());
-  out +=
-      fmt::format("  Raft:\n   Snapshot Interval: {}\n   Number of Old Snapshots to Retain: {}\n",
-                  spec.snapshot_interval(), spec.snapshots_kept());
+  out += fmt::format("  Raft:\n   Snapshot Interval: {}\n   Number of Old Snapshots to Retain: {}\n",
+                     spec.snapshot_interval(), spec.snapshots_kept());
   out += fmt::format("  Dispatcher:\n   Heartbeat Period: {}\n", duration(spec.heartbeat_period()));
   out += fmt::format("  CA Configuration:\n   Expiry Duration: {}\n",
                      duration(spec.certificate_expiry()));

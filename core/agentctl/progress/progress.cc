@@ -153,7 +153,7 @@ ProgressView ServiceProgress::update(const Service& service, const std::vector<T
   const UpdateStatus& status = service.update_status();
   const bool back = status.state() == UpdateStatus::ROLLBACK_STARTED ||
                     status.state() == UpdateStatus::ROLLBACK_COMPLETED;
-  if (back && !rolling_back_) {
+  if (back && !rolling_back_ && (earlier_ == 0 || status.started_at() != earlier_)) {
     saw_rollback_ = true;
     view.note = fmt::format("rollback: {}", status.message());
   }

@@ -38,7 +38,10 @@ struct ProgressView {
 class ServiceProgress {
  public:
   /// `rolling_back`: the person asked for a rollback, so its completion is success.
-  explicit ServiceProgress(bool rolling_back) : rolling_back_(rolling_back) {}
+  /// `before`: how updates stood when the change was made. A rollback of an earlier update that is told
+  /// there is over and not ours.
+  ServiceProgress(bool rolling_back, const model::v1::UpdateStatus& before)
+      : rolling_back_(rolling_back), earlier_(before.started_at()) {}
   ProgressView update(const model::v1::Service& service, const std::vector<model::v1::Task>& tasks,
                       TimePoint now);
 
@@ -49,6 +52,7 @@ class ServiceProgress {
                          const std::vector<model::v1::Task>& tasks) const;
 
   bool rolling_back_;
+  std::int64_t earlier_;  // wall time at which the earlier update began; 0: none
   bool saw_rollback_ = false;
   std::optional<TimePoint> converged_at_;
 };

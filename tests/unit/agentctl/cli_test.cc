@@ -18,7 +18,8 @@ class CliTest : public ::testing::Test {
       }
     };
     const auto done = cli.run({"service", "create", "--name", "web", "--replicas",
-                               std::to_string(replicas), "-p", "8080:80", "nginx:1"});
+                               std::to_string(replicas), "-p",
+                               "mode=host,target=80,published=8080", "nginx:1"});
     ASSERT_EQ(done.exit_code, 0) << done.err;
     agent.on_poll = {};
   }
@@ -96,6 +97,9 @@ TEST_F(CliTest, CreateTellsWhyATaskFailsWhileItWaits) {
 
 TEST_F(CliTest, ServiceListPrintsDockersTable) {
   make_web();
+  // The table shows only what every node answers on; the flag for it comes with the mesh.
+  auto& ports = *agent.services.begin()->second.mutable_endpoint()->mutable_ports();
+  ports.at(0).set_mode(model::v1::PublishedPort::INGRESS);
   EXPECT_EQ(cli.run({"service", "ls"}).out,
             "ID             NAME      MODE         REPLICAS   IMAGE     PORTS\n"
             "svc100000000   web       replicated   2/2        nginx:1   *:8080->80/tcp\n");
@@ -178,7 +182,7 @@ TEST_F(CliTest, ScaleUpdateRollbackAndRemove) {
   EXPECT_THAT(scaled.out,
               ::testing::StartsWith("web scaled to 5\noverall progress: 5 out of 5 tasks\n"));
   EXPECT_EQ(cli.run({"service", "update", "-q", "--publish-rm", "80:80", "--publish-rm", "8080:80",
-                     "--publish-add", "88:80", "web"})
+                     "--publish-add", "mode=host,target=80,published=88", "web"})
                 .exit_code,
             0);
   EXPECT_EQ(web().endpoint().ports(0).published_port(), 88U);

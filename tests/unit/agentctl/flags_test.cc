@@ -62,7 +62,7 @@ TEST(ServiceFlags, MakeTheSpecDockerMakes) {
                "web",
                "--replicas=3",
                "-p",
-               "8080:80",
+               "mode=host,target=80,published=8080",
                "-e",
                "A=1",
                "-eHOME",
@@ -88,7 +88,7 @@ TEST(ServiceFlags, MakeTheSpecDockerMakes) {
       R"("ForceUpdate":0,"Runtime":"container"},"Mode":{"Replicated":{"Replicas":3}},)"
       R"("UpdateConfig":{"Parallelism":1,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0,"Order":"stop-first"},)"
       R"("RollbackConfig":{"Parallelism":1,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0,"Order":"stop-first"},)"
-      R"("EndpointSpec":{"Mode":"vip","Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":8080,"PublishMode":"ingress"}]}})");
+      R"("EndpointSpec":{"Mode":"vip","Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":8080,"PublishMode":"host"}]}})");
 }
 
 struct Piece {
@@ -109,8 +109,7 @@ INSTANTIATE_TEST_SUITE_P(
               R"("MaxConcurrent":4,"TotalCompletions":4)"},
         Piece{{"-p", "target=80,mode=host"},
               R"([{"Protocol":"tcp","TargetPort":80,"PublishMode":"host"}])"},
-        Piece{{"-p", "53:53/udp"}, R"("Protocol":"udp")"},
-        Piece{{"-p", "8000-8001:80-81"}, R"("TargetPort":81,"PublishedPort":8001)"},
+        Piece{{"-p", "target=53,protocol=udp,mode=host"}, R"("Protocol":"udp")"},
         Piece{{"--mount", "type=bind,src=/a,dst=/b,ro"},
               R"({"Type":"bind","Source":"/a","Target":"/b","ReadOnly":true})"},
         Piece{{"--mount",
@@ -147,6 +146,9 @@ INSTANTIATE_TEST_SUITE_P(
         Piece{{"--publish", "published=80"}, "names no target"},
         Piece{{"--publish", "8000-8001:80"}, "cannot go to"},
         Piece{{"--publish", "target=80,mod=host"}, "did you mean 'mode'"},
+        Piece{{"--publish", "8080:80"}, "not there yet: publish it where the tasks run, with mode=host,target=80,published=8080"},
+        Piece{{"--publish", "target=80"}, "with mode=host,target=80"},
+        Piece{{"--endpoint-mode", "dnsrr"}, "not there yet"},
         Piece{{"--mount", "type=bind,dst=/x"}, "needs source=PATH"},
         Piece{{"--mount", "type=volme,dst=/x"}, "did you mean 'volume'"},
         Piece{{"--mount", "src=x"}, "names no target"},
@@ -164,12 +166,23 @@ INSTANTIATE_TEST_SUITE_P(
         Piece{{"--generic-resource", "gpu=a"}, "KIND=NUMBER"},
         Piece{{"--env", "=x"}, "not KEY=VALUE"}));
 
+TEST(ServiceFlags, TheShortFormOfAPortNamesProtocolAndRanges) {
+  const auto udp = parse_publish("53:53/udp");
+  ASSERT_TRUE(udp);
+  EXPECT_EQ(udp->at(0).protocol(), model::v1::PublishedPort::UDP);
+  const auto range = parse_publish("8000-8001:80-81");
+  ASSERT_TRUE(range);
+  ASSERT_EQ(range->size(), 2U);
+  EXPECT_EQ(range->at(1).target_port(), 81U);
+  EXPECT_EQ(range->at(1).published_port(), 8001U);
+}
+
 TEST(ServiceFlags, UpdateChangesOnlyWhatIsNamed) {
-  auto before = parse(FlagUse::kCreate, {"--name", "web", "-p", "80:80", "-e", "A=1", "-e", "B=2",
+  auto before = parse(FlagUse::kCreate, {"--name", "web", "-p", "mode=host,target=80,published=80", "-e", "A=1", "-e", "B=2",
                                          "-l", "x=1", "--mount", "src=v,dst=/v", "img:1"});
   ASSERT_TRUE(before);
   auto after = parse(FlagUse::kUpdate,
-                     {"--publish-add", "88:80", "--publish-rm", "80:80", "--env-rm", "A",
+                     {"--publish-add", "mode=host,target=80,published=88", "--publish-rm", "80:80", "--env-rm", "A",
                       "--env-add", "B=3", "--env-add", "C=4", "--label-rm", "x", "--label-add",
                       "y=2", "--mount-rm", "/v", "--force", "--image", "img:2"},
                      *before);
@@ -178,7 +191,7 @@ TEST(ServiceFlags, UpdateChangesOnlyWhatIsNamed) {
   EXPECT_THAT(
       json,
       HasSubstr(
-          R"("Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":88,"PublishMode":"ingress"}])"));
+          R"("Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":88,"PublishMode":"host"}])"));
   EXPECT_THAT(json, HasSubstr(R"("Env":["B=3","C=4"])"));
   EXPECT_THAT(json, HasSubstr(R"("Labels":{"y":"2"})"));
   EXPECT_THAT(json, HasSubstr(R"("ForceUpdate":1)"));
@@ -244,7 +257,7 @@ TEST(Progress, EndsWhenAllRunAndStaySoForTheMonitorPeriod) {
   service.set_spec_version(1);
   service.mutable_spec()->set_name("web");
   service.mutable_spec()->mutable_replicated()->set_replicas(2);
-  ServiceProgress progress(false);
+  ServiceProgress progress(false, {});
   ProgressPrinter printer(false, 80);
   const TimePoint start{};
   EXPECT_EQ(printer.show(progress.update(service, {}, start)),
@@ -277,9 +290,9 @@ TEST(Progress, OldTasksDoNotCountAndAPauseIsAnError) {
   service.set_spec_version(2);
   service.mutable_spec()->set_name("web");
   service.mutable_spec()->mutable_replicated()->set_replicas(1);
-  ServiceProgress progress(false);
+  ServiceProgress progress(false, {});
   model::v1::Task same = task(1, model::v1::TASK_STATE_RUNNING, 1);
-  EXPECT_EQ(ServiceProgress(false).update(service, {same}, TimePoint{}).overall,
+  EXPECT_EQ(ServiceProgress(false, {}).update(service, {same}, TimePoint{}).overall,
             "overall progress: 1 out of 1 tasks")
       << "a rollback leaves alone what already runs the wanted specification";
   service.mutable_spec()->mutable_task()->mutable_container()->set_image("web:2");
@@ -293,11 +306,27 @@ TEST(Progress, OldTasksDoNotCountAndAPauseIsAnError) {
               HasSubstr("service update paused: update paused due to failure"));
 }
 
+TEST(Progress, ARollbackThatWasOverBeforeIsNoFailureOfThisChange) {
+  model::v1::Service service;
+  service.set_spec_version(1);
+  service.mutable_spec()->mutable_replicated()->set_replicas(1);
+  service.mutable_update_status()->set_state(model::v1::UpdateStatus::ROLLBACK_COMPLETED);
+  service.mutable_update_status()->set_started_at(5);
+  const std::vector<model::v1::Task> tasks = {task(1, model::v1::TASK_STATE_RUNNING)};
+  const auto outcome = [&](const model::v1::UpdateStatus& before) {
+    ServiceProgress progress(false, before);
+    progress.update(service, tasks, TimePoint{});
+    return progress.update(service, tasks, TimePoint{} + std::chrono::minutes(1)).outcome;
+  };
+  EXPECT_TRUE(*outcome(service.update_status())) << "a scale-up after a rollback";
+  EXPECT_FALSE(*outcome({})) << "this update was rolled back";
+}
+
 TEST(Progress, DrawsBarsInPlaceOnATerminal) {
   model::v1::Service service;
   service.set_spec_version(1);
   service.mutable_spec()->mutable_replicated()->set_replicas(1);
-  ServiceProgress progress(false);
+  ServiceProgress progress(false, {});
   ProgressPrinter printer(true, 100);
   const auto view =
       progress.update(service, {task(1, model::v1::TASK_STATE_PREPARING)}, TimePoint{});

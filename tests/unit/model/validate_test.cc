@@ -104,6 +104,21 @@ TEST(Validate, SaysWhatIsWrongWithAService) {
   }
 }
 
+TEST(Validate, PlaceholdersOfAMountAreJudgedByWhatSurroundsThem) {
+  const auto with_source = [](const char* source) {
+    v1::ServiceSpec spec = good();
+    auto& mount = *spec.mutable_task()->mutable_container()->add_mounts();
+    mount.set_target("/data");
+    mount.set_source(source);
+    return validate_service_spec(spec);
+  };
+  EXPECT_TRUE(with_source("data-{{.Task.Slot}}"));
+  EXPECT_TRUE(with_source("{{.Service.Name}}"));
+  EXPECT_TRUE(with_source(R"({{index .Service.Labels "a b"}}.x)"));
+  EXPECT_FALSE(with_source("a/{{.Task.Slot}}"));
+  EXPECT_FALSE(with_source("data-{{.Task.Slot"));
+}
+
 TEST(Validate, LogDriversThatAreNotThereAreNotIgnored) {
   v1::ServiceSpec spec = good();
   spec.mutable_task()->mutable_log_driver()->set_name("json-file");
