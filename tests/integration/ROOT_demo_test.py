@@ -10,7 +10,12 @@ class Demo(SkepTest):
                    env=dict(os.environ, SKEP_DEMO_ROOT=f"{self.directory}/demo"))
         self.assertIn("3/3", done.stdout)
         self.assertIn("non-zero exit (137)", done.stdout)
-        self.assertIn("text v1", done.stdout)
+        self.assertEqual(done.stdout.count("text v1"), 3, "the page of each task")
+        self.assertIn("web scaled to 5", done.stdout)
+        self.assertIn("overall progress: 5 out of 5 tasks", done.stdout)
+        self.assertRegex(done.stdout, r"web\.3 .*\*:\d+->80/tcp")
+        for step in ("agentctl service logs web", "Stop it", "agentctl swarm leave --force && kill"):
+            self.assertIn(step, done.stdout)
 
 
 if __name__ == "__main__":

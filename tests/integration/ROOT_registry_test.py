@@ -1,4 +1,6 @@
 """Images from a real docker-registry: open, with credentials, with wrong ones, and behind TLS of its own."""
+import base64
+import json
 import os
 import socket
 import stat
@@ -61,6 +63,14 @@ class Registry(SkepTest):
         agent.wait_running("with", 1)
         self.assertNotIn("secret", agent.out("service", "inspect", "with"))
         self.assertNotIn("secret", agent.log())
+        self.assertNotIn("secret", agent.out("service", "inspect", "with"))
+        # Credentials that were right once: the registry says no only when a node pulls.
+        with open(auth_file, "w", encoding="utf-8") as file:
+            json.dump({"auths": {host: {"auth": base64.b64encode(b"ann:outdated").decode()}}}, file)
+        agent.ctl("image", "rm", "--force", f"{host}/web:1")
+        agent.ctl(*create, "--name", "wrong", "--with-registry-auth", f"{host}/web:1")
+        self.assertRegex(self.ended(agent, "wrong"), "refused|credentials")
+        self.assertNotIn("outdated", agent.log())
         agent.ctl("logout", host)
         with open(auth_file, encoding="utf-8") as file:
             self.assertNotIn(host, file.read())

@@ -61,6 +61,12 @@ class Limits(SkepTest):
                           "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu/cpu.cfs_period_us"
                           " 2>/dev/null || cat /sys/fs/cgroup/cpu.max").split()
         self.assertEqual(int(usage[0]) * 2, int(usage[1]), usage)
+        # One busy loop on one CPU: the limit makes it wait in about half of the periods.
+        agent.ctl("container", "exec", container, "sh", "-c",
+                  "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done")
+        stat = dict(line.split() for line in agent.out("container", "exec", container, "sh", "-c",
+                    "cat /sys/fs/cgroup/cpu/cpu.stat 2>/dev/null || cat /sys/fs/cgroup/cpu.stat").splitlines())
+        self.assertGreater(int(stat["nr_throttled"]), 0, stat)
         # Last, because the processes it leaves fill the limit.
         forks = agent.ctl("container", "exec", container, "sh", "-c",
                           "i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done; echo all", check=False)

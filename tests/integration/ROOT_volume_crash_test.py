@@ -43,6 +43,7 @@ class VolumeCrash(SkepTest):
             agent.ctl("service", "rm", name)
             eventually("the mount is gone", lambda: self.mounts(agent, name) == 0)
         print(f"slowest return of the plugin: {slowest:.2f} s")
+        self.assertLess(slowest, 2.0, "back in under two seconds")
 
 
 if __name__ == "__main__":
