@@ -4,6 +4,7 @@
 #include <skep/plugin.h>
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 
 namespace {
@@ -20,7 +21,7 @@ class MyVolumes final : public skep::VolumeDriver {
     disk_ = &context.env.disk;
     root_ = context.start.state_dir() + "/volumes";
     holders_ = context.start.run_dir() + "/holders";
-    mode_ = std::stoi(context.start.config().at("mode"), nullptr, 8);
+    SKEP_TRY(read_mode(context.start.config().at("mode")));
     SKEP_TRY(disk_->make_directories(holders_, 0700));
     return disk_->make_directories(root_, 0711);
   }
@@ -87,6 +88,16 @@ class MyVolumes final : public skep::VolumeDriver {
   }
 
  private:
+  // The agent knows the keys of plugin.toml and their types; what a value means is yours to check.
+  Status read_mode(const std::string& text) {
+    const char* end = text.data() + text.size();
+    const auto [stopped, error] = std::from_chars(text.data(), end, mode_, 8);
+    if (error != std::errc{} || stopped != end || mode_ < 0 || mode_ > 07777) {
+      return Error{Code::kInvalidArgument,
+                   "mode '" + text + "' is no file mode: write [plugin.my-volumes] mode = \"0755\" in agentd.toml"};
+    }
+    return skep::ok();
+  }
   static Status check_name(const std::string& name) {
     const auto fits = [](char c) {
       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
@@ -98,11 +109,12 @@ class MyVolumes final : public skep::VolumeDriver {
     return skep::ok();
   }
   std::string path(const std::string& name) const { return root_ + "/" + name; }
-  Volume describe(const std::string& name) const {
+  Volume describe(const std::string& name) {
     Volume volume;
     volume.set_name(name);
     volume.set_driver("my-volumes");
     volume.set_mountpoint(path(name));
+    volume.set_mounts(static_cast<std::uint32_t>(read_holders(name).size()));
     return volume;
   }
   // One id per line.

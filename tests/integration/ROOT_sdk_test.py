@@ -1,8 +1,7 @@
 """What a third-party author does: the template outside the tree, a driver in Python, broken plugins."""
 import os
-import subprocess
 
-from lab import BIN, BUILD, REPO, SkepTest, eventually, main, run
+from lab import BUILD, SkepTest, eventually, main, run
 
 
 class Authors(SkepTest):
@@ -20,7 +19,7 @@ class Authors(SkepTest):
     def test_the_template_builds_outside_the_tree_conforms_and_serves_a_volume(self):
         prefix, work = f"{self.directory}/sdk", f"{self.directory}/mine"
         run("cmake", "--install", BUILD, "--component", "sdk", "--prefix", prefix)
-        run("cp", "-r", f"{REPO}/sdk/template", work)
+        run("cp", "-r", f"{prefix}/share/skep/template", work)
         run("cmake", "-S", work, "-B", f"{work}/build", f"-DCMAKE_PREFIX_PATH={prefix}", timeout=120)
         run("cmake", "--build", f"{work}/build", timeout=300)
         run("ctest", "--test-dir", f"{work}/build", "--output-on-failure", "--no-tests=error", timeout=120)
@@ -32,6 +31,11 @@ class Authors(SkepTest):
         done = agent.ctl("plugin", "verify", f"{work}/build/plugins/my-volumes.so", timeout=120)
         self.assertIn(" 0 failed", done.stdout)
         self.serve_to_a_container(agent, "my-volumes")
+        agent.stop()
+        agent.configure(f'third_party_plugin_dirs = ["{work}/build/plugins"]\n[plugin.my-volumes]\nmode = "rwx"\n')
+        agent.start()
+        eventually("a wrong setting is said", lambda: "mode 'rwx' is no file mode" in agent.out(
+            "plugin", "inspect", "--format", "{{.Reason}}", "my-volumes"))
 
     def test_a_driver_in_python_serves_a_volume_and_comes_back_after_an_agent_restart(self):
         agent = self.swarm()
