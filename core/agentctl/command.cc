@@ -196,6 +196,11 @@ class CommandParser {
     if (at_ == words_.size()) {
       return false;
     }
+    if (words_[at_] == "help" && path_.find(' ') == std::string::npos) {  // "help service ls"
+      words_.erase(words_.begin() + static_cast<std::ptrdiff_t>(at_));
+      words_.emplace_back("--help");
+      return step();
+    }
     for (const auto& child : command_->commands_) {
       if (child->answers_to(words_[at_])) {
         path_ += fmt::format(" {}", child->name());

@@ -1,5 +1,7 @@
 #include "core/model/validate_task.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <array>
 #include <set>
@@ -97,6 +99,25 @@ std::string filled_in(std::string_view text) {
   }
 }
 
+bool is_address(const std::string& text) {
+  in6_addr scratch{};
+  return ::inet_pton(AF_INET, text.c_str(), &scratch) == 1 || ::inet_pton(AF_INET6, text.c_str(), &scratch) == 1;
+}
+
+Status validate_addresses(const v1::ContainerSpec& spec) {
+  for (const std::string& server : spec.dns_servers()) {
+    if (!is_address(server)) {
+      return invalid("DNS server '" + server + "' is not an IP address");
+    }
+  }
+  for (const std::string& line : spec.hosts()) {  // "IP name", a line of /etc/hosts
+    if (const std::string address = line.substr(0, line.find(' ')); !is_address(address)) {
+      return invalid("extra host '" + line + "' is invalid: '" + address + "' is not an IP address");
+    }
+  }
+  return ok();
+}
+
 Status validate_mount(const v1::Mount& mount) {
   if (mount.target().empty() || mount.target().front() != '/') {
     return invalid("mount target '" + mount.target() + "' is invalid: it must be an absolute path");
@@ -168,6 +189,7 @@ Status validate_container(const v1::ContainerSpec& spec, bool needs_image) {
     }
   }
   SKEP_TRY(validate_env(spec));
+  SKEP_TRY(validate_addresses(spec));
   SKEP_TRY(validate_health(spec.health_check()));
   SKEP_TRY(validate_files(spec));
   return validate_mounts(spec);

@@ -27,6 +27,9 @@ std::string runtime_target(const ContainerInfo& container) {
 
 namespace {
 
+// The agent's own record of the task, in a form that says nothing to people.
+constexpr std::string_view kRecordLabel = "skep.record";
+
 const ListShape kContainers{
     "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.CreatedSince}}\t{{.Status}}\t{{.Names}}",
     {{"ID", "CONTAINER ID"},
@@ -113,7 +116,9 @@ Value container_row(const ContainerInfo& container, WallTime now, bool no_trunc)
   std::string labels;
   for (const auto& [key, value] :
        std::map<std::string, std::string>(container.labels().begin(), container.labels().end())) {
-    labels += fmt::format("{}{}={}", labels.empty() ? "" : ",", key, value);
+    if (key != kRecordLabel) {
+      labels += fmt::format("{}{}={}", labels.empty() ? "" : ",", key, value);
+    }
   }
   return row.set("Labels", labels)
       .set("Label", label_function({container.labels().begin(), container.labels().end()}));

@@ -8,6 +8,7 @@
 
 #include "core/agentctl/command.h"
 #include "core/agentctl/context.h"
+#include "core/agentctl/errors.h"
 #include "core/agentctl/nouns/container.h"
 #include "core/agentctl/nouns/nouns.h"
 #include "core/agentctl/terminal.h"
@@ -136,15 +137,25 @@ Result<int> exec(Context& context, const ExecOptions& options,
     first.set_rows(size.rows);
     first.set_columns(size.columns);
   }
-  return ExecSession(context, *agent)
-      .run(runtime_target(container), first, options.interactive, options.tty);
+  auto ended = ExecSession(context, *agent)
+                   .run(runtime_target(container), first, options.interactive, options.tty);
+  if (!ended && (ended.error().reason == "COMMAND_NOT_FOUND" || ended.error().reason == "COMMAND_NOT_EXECUTABLE")) {
+    print_error(context, ended.error());
+    return ended.error().reason == "COMMAND_NOT_FOUND" ? 127 : 126;  // as shells and docker do
+  }
+  return ended;
 }
 
 }  // namespace
 
 void add_container_exec(Command& parent) {
   auto options = std::make_shared<ExecOptions>();
-  parent.add("exec", "Run a command in a container of this node")
+  auto& command = parent.add("exec", "Run a command in a container of this node");
+  command.later("--detach,-d", "", "start the command in the background of a shell of the container");
+  command.later("--detach-keys", "string", "end the command to leave it");
+  command.later("--env-file", "file", "give the variables with --env");
+  command.later("--privileged", "", "commands run with the rights of their container");
+  command
       .arguments("[OPTIONS] CONTAINER COMMAND [ARG...]", 2)
       .stop_at_first_argument()
       .completes("container")

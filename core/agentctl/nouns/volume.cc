@@ -223,11 +223,13 @@ bool is_anonymous(const std::string& name) {
 
 Result<int> prune(Context& context, const PruneOptions& options) {
   SKEP_TRY_ASSIGN(const auto filters, parse_filters(options.filters, {"label"}));
-  context.out << fmt::format(
-      "WARNING! This removes all {}volumes of this node that no container uses.\n",
-      options.all ? "" : "unnamed ");
-  if (!options.force && !confirmed(context, "Are you sure you want to continue?")) {
-    return 0;
+  if (!options.force) {
+    context.out << fmt::format(
+        "WARNING! This removes all {}volumes of this node that no container uses.\n",
+        options.all ? "" : "unnamed ");
+    if (!confirmed(context, "Are you sure you want to continue?")) {
+      return 0;
+    }
   }
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   SKEP_TRY_ASSIGN(const std::vector<Found> found, all_volumes(context, *agent));

@@ -57,7 +57,7 @@ Value strings_shape(const Repeated& items) {
 /// Members in the order of their keys.
 template <class ProtoMap>
 Value map_shape(const ProtoMap& map) {
-  Value object = Value::object();
+  Value object = Value::dictionary();
   for (const auto& [key, value] :
        std::map<std::string, typename ProtoMap::mapped_type>(map.begin(), map.end())) {
     object.set(key, value);

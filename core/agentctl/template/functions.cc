@@ -187,7 +187,7 @@ Result<Value> index(const List& a) {
     } else if (at.as_map() != nullptr) {
       SKEP_TRY_ASSIGN(const std::string key, text_of("index", a[i]));
       const Value* member = at.find(key);
-      at = member != nullptr ? Value(*member) : Value();
+      at = member != nullptr ? Value(*member) : at.is_dictionary() ? Value("") : Value();
     } else {
       return wrong(fmt::format("function 'index' takes a list or map, not a {}", at.kind_name()));
     }

@@ -216,6 +216,8 @@ class Evaluator {
       const Value* member = value.find(field);
       if (member != nullptr) {
         value = Value(*member);
+      } else if (value.is_dictionary()) {
+        value = Value("");
       } else if (absent_.contains(field) ||
                  (value.is_null() && !word.fields.empty() && field != word.fields.front())) {
         value = Value();

@@ -25,6 +25,12 @@ Value::Value(List items) : data_(std::move(items)) {}
 Value::Value(Map members) : data_(std::move(members)) {}
 Value::Value(IntegerTag /*tag*/, std::int64_t number) : data_(number) {}
 
+Value Value::dictionary() {
+  Value value = object();
+  value.dictionary_ = true;
+  return value;
+}
+
 Value Value::function(Function function) {
   Value value;
   value.data_ = std::move(function);

@@ -44,6 +44,8 @@ class Value {
       : Value(IntegerTag{}, static_cast<std::int64_t>(number)) {}
 
   static Value object() { return Value(Map{}); }
+  /// A map whose keys people choose (labels, options): in templates a key that is not there reads as "".
+  static Value dictionary();
   static Value list() { return Value(List{}); }
   static Value function(Function function);
 
@@ -55,6 +57,7 @@ class Value {
   [[nodiscard]] const List* as_list() const;
   [[nodiscard]] const Map* as_map() const;
   [[nodiscard]] const Function* as_function() const;
+  [[nodiscard]] bool is_dictionary() const { return dictionary_; }
 
   /// The member `key` of a map, or nullptr.
   [[nodiscard]] const Value* find(std::string_view key) const;
@@ -77,6 +80,7 @@ class Value {
   struct IntegerTag {};
   Value(IntegerTag tag, std::int64_t number);
   std::variant<std::monostate, bool, std::int64_t, double, std::string, List, Map, Function> data_;
+  bool dictionary_ = false;
 };
 
 struct Value::Member {

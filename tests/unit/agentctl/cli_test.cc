@@ -166,6 +166,9 @@ TEST_F(CliTest, InspectWorksInDockersScripts) {
               HasSubstr("\"CreatedAt\": \"2023-11-14T22:13:20.123Z\""));
   EXPECT_THAT(cli.run({"service", "inspect", "--pretty", "web"}).out,
               HasSubstr("Service Mode:    Replicated\n Replicas:       2\n"));
+  EXPECT_EQ(cli.run({"service", "inspect", "-f", "{{.Spec.Labels.zone}}|{{index .Spec.Labels \"a b\"}}", "web"}).out,
+            "|\n")
+      << "nobody has to know which labels there are";
   const auto wrong = cli.run({"service", "inspect", "-f", "{{.Spec.Nmae}}", "web"});
   EXPECT_EQ(wrong.exit_code, 2);
   EXPECT_THAT(wrong.err, HasSubstr("did you mean 'Name'"));
@@ -275,6 +278,7 @@ TEST_F(CliTest, VolumeVerbs) {
   EXPECT_EQ(agent.volumes.size(), 2U);
   EXPECT_THAT(cli.run({"volume", "prune"}, "y\n").out, HasSubstr("1 volume removed"));
   EXPECT_TRUE(agent.volumes.contains("data")) << "only unnamed ones without --all";
+  EXPECT_EQ(cli.run({"volume", "prune", "-f"}).out, "0 volumes removed\n");
   EXPECT_EQ(cli.run({"volume", "prune", "-a"}, "n\n").exit_code, 0);
   EXPECT_EQ(agent.volumes.size(), 1U);
   EXPECT_EQ(cli.run({"volume", "rm", "data"}).out, "data\n");
@@ -311,6 +315,13 @@ TEST_F(CliTest, ContainerVerbs) {
   EXPECT_EQ(agent.exec_start.user(), "root");
   EXPECT_EQ(cli.run({"exec", "ffff", "sh"}).exit_code, 5);
   EXPECT_EQ(cli.run({"exec", "nope", "sh"}).exit_code, 3);
+  EXPECT_EQ(cli.run({"exec", "-d", "0123", "sh"}).exit_code, 10);
+  agent.exec_refusal = Error{Code::kInvalidArgument, "command 'sh' not found in the container", "COMMAND_NOT_FOUND"};
+  const auto missing = cli.run({"exec", "0123", "sh"});
+  EXPECT_EQ(missing.exit_code, 127);
+  EXPECT_THAT(missing.err, HasSubstr("not found in the container"));
+  agent.exec_refusal->reason = "COMMAND_NOT_EXECUTABLE";
+  EXPECT_EQ(cli.run({"exec", "0123", "sh"}).exit_code, 126);
 }
 
 TEST_F(CliTest, PluginVerbs) {
@@ -373,6 +384,8 @@ TEST_F(CliTest, WrongCommandLinesNameTheNearestWord) {
   EXPECT_THAT(verb.err, HasSubstr("did you mean 'inspect'"));
   EXPECT_EQ(cli.run({"service"}).exit_code, 2);
   EXPECT_EQ(cli.run({"service", "--help"}).exit_code, 0);
+  EXPECT_EQ(cli.run({"help", "service", "ls"}).out, cli.run({"service", "ls", "--help"}).out);
+  EXPECT_EQ(cli.run({"help"}).exit_code, 0);
   EXPECT_EQ(cli.run({"service", "inspect"}).exit_code, 2);
   EXPECT_EQ(cli.run({"service", "inspect", "info"}).exit_code, 3)
       << "a name that is also a command";

@@ -345,6 +345,9 @@ void FakeAgent::serve_runtime() {
   });
   table.on_stream<runtime::v1::methods::Exec>([this](const auto& request, auto stream) {
     exec_start = request.start();
+    if (exec_refusal) {
+      return stream.finish(*exec_refusal);
+    }
     runtime::v1::ExecOutput output;
     output.set_stream(1);
     output.set_data("out\n");

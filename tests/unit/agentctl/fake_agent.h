@@ -47,6 +47,7 @@ struct FakeAgent {
   control::v1::ListTasksRequest tasks_request;
   control::v1::ServiceLogsRequest logs_request;
   runtime::v1::ExecStart exec_start;
+  std::optional<Error> exec_refusal;
   int polls = 0;
   std::function<void(FakeAgent&)> on_poll = {};  ///< before every ListTasks
   Result<Unit> refuse = ok();                    ///< answer of the next change

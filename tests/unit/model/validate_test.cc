@@ -90,6 +90,10 @@ TEST(Validate, SaysWhatIsWrongWithAService) {
          mount->set_source("relative");
        },
        "must be an absolute path"},
+      {"dns", [](auto& s) { s.mutable_task()->mutable_container()->add_dns_servers("x"); },
+       "DNS server 'x' is not an IP address"},
+      {"host", [](auto& s) { s.mutable_task()->mutable_container()->add_hosts("y x"); },
+       "'y' is not an IP address"},
       {"env", [](auto& s) { s.mutable_task()->mutable_container()->add_env("=x"); },
        "write NAME=VALUE"},
   };
