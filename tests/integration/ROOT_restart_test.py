@@ -1,27 +1,72 @@
 """The agent is killed and comes back: no container restarts, no task is lost, no exit is missed."""
 import os
 import signal
+import threading
+import time
 
 from lab import SkepTest, eventually, main, run
 
 
+class Load:
+    """Makes services, and remembers which of them the agent acknowledged."""
+
+    def __init__(self, agent):
+        self.agent, self.acknowledged, self.stopping = agent, set(), threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        number = 0
+        while not self.stopping.is_set():
+            number += 1
+            done = self.agent.ctl("service", "create", "-d", "--replicas", "0", "--name", f"load{number}", "web:1",
+                                  check=False)
+            if done.returncode == 0:
+                self.acknowledged.add(f"load{number}")
+            time.sleep(0.05)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        self.thread.join()
+
+
 class Restart(SkepTest):
-    def test_kill_nine_of_agentd_20_times_restarts_no_container(self):
+    def containers_of(self, agent, service):
+        """{SERVICE.SLOT.TASK: (container id, pid)} of the running containers of a service."""
+        rows = agent.out("container", "ls", "--no-trunc", "--format", "{{.ID}} {{.Names}}", "--filter",
+                         f"name={service}.").splitlines()
+        return {name: (container, int(agent.out("container", "inspect", "--format", "{{.State.Pid}}",
+                                                 container)))
+                for container, name in (row.split() for row in rows)}
+
+    def test_kill_nine_of_agentd_20_times_under_load(self):
+        """Every round: changes are under way, the agent dies, and one container ends before it is back."""
         agent = self.swarm()
         self.web_image(agent)
-        agent.ctl("service", "create", "--name", "web", "--no-healthcheck", "--replicas", "8", "-d", "web:1")
+        create = ("service", "create", "--no-healthcheck", "-d", "--restart-delay", "0s", "--replicas")
+        agent.ctl(*create, "8", "--name", "web", "web:1")
+        agent.ctl(*create, "5", "--name", "victim", "web:1")  # four ends per slot are no crash loop yet
         agent.wait_running("web", 8)
-        before = agent.containers()
+        agent.wait_running("victim", 5)
+        before = self.containers_of(agent, "web")
         self.assertEqual(len(before), 8)
-        for round_number in range(20):
-            # Load: a change is under way while the agent dies.
-            agent.ctl("service", "update", "-d", "--label-add", f"round={round_number}", "web", check=False)
-            agent.kill()
-            agent.start()
-        agent.wait_running("web", 8)
-        self.assertEqual(agent.containers(), before, "same containers, same processes")
-        self.assertEqual(agent.out("service", "inspect", "--format", "{{.Spec.Labels.round}}", "web"), "19")
+        with Load(agent) as load:
+            for round_number in range(20):
+                name, (_, pid) = sorted(self.containers_of(agent, "victim").items())[round_number % 5]
+                agent.kill()
+                os.kill(pid, signal.SIGKILL)
+                agent.start()
+                ended = eventually("its end is reported", lambda: [
+                    t for t in agent.tasks("victim", all_states=True) if t["id"] == name.split(".")[2] and t["state"] == "failed"])
+                self.assertIn("(137)", ended[0]["error"], f"round {round_number}")
+                agent.wait_running("victim", 5)
+        self.assertEqual(self.containers_of(agent, "web"), before, "same containers, same processes")
         self.assertEqual(len(agent.tasks("web", all_states=True)), 8, "no task was replaced")
+        self.assertGreater(len(load.acknowledged), 20, "there was load")
+        self.assertEqual(load.acknowledged - set(agent.out("service", "ls", "--format", "{{.Name}}").split()), set())
 
     def test_exits_while_the_agent_was_dead_are_reported_with_their_codes(self):
         agent = self.swarm()
