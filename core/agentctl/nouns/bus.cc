@@ -79,7 +79,8 @@ std::string_view type_word(bus::v1::MessageType type) {
   return index < std::size(kWords) ? kWords[index] : kWords[0];
 }
 
-/// Turns what the core saw into lines. Answers carry no method: the call they belong to names it.
+/// Turns what the core saw into lines. What a body is, its call tells: chunks pass in both directions, and
+/// those that go the way of the REQUEST are of the caller.
 class TracePrinter {
  public:
   TracePrinter(Context& context, bool bodies) : context_(context), bodies_(bodies) {}
@@ -91,14 +92,14 @@ class TracePrinter {
       return;
     }
     const std::string key = fmt::format("{}#{}", line.participant(), header.correlation());
-    const bool opens = !header.method().empty();
-    if (opens && methods_.size() < kTracedCallsMax) {
-      methods_[key] = header.method();
+    const bool opens = header.type() == bus::v1::REQUEST || header.type() == bus::v1::EVENT;
+    if (opens && calls_.size() < kTracedCallsMax) {
+      calls_[key] = {header.method(), line.direction()};
     }
-    const auto known = methods_.find(key);
-    const std::string method = opens                     ? header.method()
-                               : known != methods_.end() ? known->second
-                                                         : "";
+    const auto known = calls_.find(key);
+    const std::string method = !header.method().empty() ? header.method()
+                               : known != calls_.end()  ? known->second.method
+                                                        : "";
     context_.out << fmt::format("{} {:<3} {:<20} {:<8} #{:<6} {}{}{}", print_time(line.at()),
                                 line.direction(), line.participant(), type_word(header.type()),
                                 header.correlation(), header.target(),
@@ -108,11 +109,14 @@ class TracePrinter {
                                   header.status().message());
     }
     if (bodies_ && !line.body().empty()) {
-      context_.out << ' ' << body_text(method, opens, line.body());
+      const bool of_caller =
+          opens || (header.type() == bus::v1::STREAM && known != calls_.end() &&
+                    known->second.direction == line.direction());
+      context_.out << ' ' << body_text(method, of_caller, line.body());
     }
     context_.out << '\n' << std::flush;
     if (header.type() == bus::v1::RESPONSE || header.type() == bus::v1::ACK) {
-      methods_.erase(key);
+      calls_.erase(key);
     }
   }
 
@@ -127,7 +131,11 @@ class TracePrinter {
   Context& context_;
   bool bodies_;
   MessageJson json_;
-  std::map<std::string, std::string> methods_;
+  struct Call {
+    std::string method;
+    std::string direction;  ///< "in" or "out", as the core saw its REQUEST
+  };
+  std::map<std::string, Call> calls_;  // by participant and correlation
 };
 
 Result<int> trace(Context& context, bool bodies, const std::vector<std::string>& arguments) {

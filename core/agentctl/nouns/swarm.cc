@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <memory>
@@ -7,6 +8,7 @@
 #include "core/agentctl/context.h"
 #include "core/agentctl/nouns/nouns.h"
 #include "core/agentctl/text.h"
+#include "core/model/defaults.h"
 #include "core/model/units.h"
 #include "skep/agent.methods.h"
 #include "skep/ca.methods.h"
@@ -68,6 +70,29 @@ Status set_mask(agent::v1::InitRequest& request, const std::string& text) {
   return ok();
 }
 
+/// Networks are cut out of these pools much later: what cannot be one is said now.
+Status check_pools(const agent::v1::InitRequest& request) {
+  const std::uint32_t subnet = request.subnet_size() != 0 ? request.subnet_size() : model::kSubnetBits;
+  for (const std::string& pool : request.default_address_pool()) {
+    const std::size_t slash = pool.find('/');
+    in_addr address{};
+    const auto bits = parse_count(slash == std::string::npos ? "" : pool.substr(slash + 1));
+    if (!bits || *bits < 1 || *bits > 29 || inet_pton(AF_INET, pool.substr(0, slash).c_str(), &address) != 1) {
+      return Error{Code::kInvalidArgument,
+                   fmt::format("--default-addr-pool: '{}' is no IPv4 network such as 10.0.0.0/8", pool),
+                   std::string(kUsageReason)};
+    }
+    if (subnet < *bits) {
+      return Error{Code::kInvalidArgument,
+                   fmt::format("subnets of /{} do not fit into pool '{}': give "
+                               "--default-addr-pool-mask-length {} to 29",
+                               subnet, pool, *bits),
+                   std::string(kUsageReason)};
+    }
+  }
+  return ok();
+}
+
 /// The command that makes another machine a node of this swarm.
 Result<std::string> join_command(Client& agent, bool manager, bool rotate, std::string* token) {
   ca::v1::JoinTokenRequest request;
@@ -84,6 +109,7 @@ Result<std::string> join_command(Client& agent, bool manager, bool rotate, std::
 }
 
 Result<int> init(Context& context, const InitOptions& options) {
+  SKEP_TRY(check_pools(options.request));
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   SKEP_TRY_ASSIGN(const auto answer, agent->call<agent::v1::methods::Init>(kCore, options.request));
   SKEP_TRY_ASSIGN(const std::string command, join_command(*agent, false, false, nullptr));

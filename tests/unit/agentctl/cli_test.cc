@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "skep/bus.pb.h"
+#include "skep/volume.pb.h"
 #include "tests/unit/agentctl/fake_agent.h"
 
 namespace skep::ctl {
@@ -40,6 +42,17 @@ TEST_F(CliTest, SwarmInitTellsTheNodeAndPassesTheFlags) {
   EXPECT_EQ(agent.init_request.spec().task_history_limit(), -1);
   EXPECT_EQ(agent.init_request.default_address_pool_size(), 2);
   EXPECT_EQ(agent.init_request.availability(), model::v1::AVAILABILITY_DRAIN);
+}
+
+TEST_F(CliTest, SwarmInitRefusesPoolsThatHoldNoSubnet) {
+  for (const char* pool : {"foo", "10.0.0.0", "10.0.0.0/30", "fd00::/8", "10.0.0.0/x"}) {
+    const auto bad = cli.run({"swarm", "init", "--default-addr-pool", pool});
+    EXPECT_EQ(bad.exit_code, kExitUsage) << pool;
+    EXPECT_THAT(bad.err, HasSubstr("is no IPv4 network such as 10.0.0.0/8"));
+  }
+  const auto small = cli.run(
+      {"swarm", "init", "--default-addr-pool", "10.1.0.0/16", "--default-addr-pool-mask-length", "8"});
+  EXPECT_THAT(small.err, HasSubstr("--default-addr-pool-mask-length 16 to 29"));
 }
 
 TEST_F(CliTest, JoinTokensArePrintedAndRotatedAsDockerDoes) {
@@ -342,6 +355,29 @@ TEST_F(CliTest, PluginVerbs) {
   EXPECT_EQ(missing.exit_code, 3);
   EXPECT_THAT(missing.err, HasSubstr("did you mean 'volume.local'"));
   EXPECT_EQ(cli.run({"plugin", "verify", "/nope.so"}).exit_code, 3);
+}
+
+TEST_F(CliTest, BusTraceReadsEveryBodyAsWhatItIs) {
+  const auto add = [this](bus::v1::MessageType type, const char* direction, const std::string& body) {
+    bus::v1::Header header;
+    header.set_type(type);
+    header.set_correlation(7);
+    header.set_method("volume/1/create");
+    auto& line = agent.trace.emplace_back();
+    line.set_participant("client-1");
+    line.set_direction(direction);
+    line.set_header(header.SerializeAsString());
+    line.set_body(body);
+  };
+  volume::v1::CreateRequest request;
+  request.set_name("data");
+  volume::v1::CreateResponse response;
+  response.mutable_volume()->set_driver("local");
+  add(bus::v1::REQUEST, "in", request.SerializeAsString());
+  add(bus::v1::RESPONSE, "out", response.SerializeAsString());
+  const auto done = cli.run({"bus", "trace", "--bodies"});
+  EXPECT_THAT(done.out, HasSubstr(R"(volume/1/create {"name":"data")"));
+  EXPECT_THAT(done.out, HasSubstr(R"("driver":"local")"));
 }
 
 TEST_F(CliTest, BusCallSpeaksJson) {

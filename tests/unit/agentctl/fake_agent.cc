@@ -154,6 +154,12 @@ void FakeAgent::serve_agent() {
         answer.mutable_plugins()->Assign(plugins.begin(), plugins.end());
         return answer;
       });
+  table.on_stream<plugin::v1::methods::Trace>([this](const auto& /*request*/, auto stream) {
+    for (const auto& line : trace) {
+      (void)stream.send(line);
+    }
+    stream.finish(ok());
+  });
   table.on_sync<plugin::v1::methods::SetPluginEnabled>(
       [this](const auto& request) -> Result<plugin::v1::SetPluginEnabledResponse> {
         for (auto& plugin : plugins) {

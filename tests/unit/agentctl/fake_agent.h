@@ -48,6 +48,7 @@ struct FakeAgent {
   control::v1::ServiceLogsRequest logs_request;
   runtime::v1::ExecStart exec_start;
   std::optional<Error> exec_refusal;
+  std::vector<plugin::v1::TraceLine> trace;  ///< what `bus trace` gets before it ends
   int polls = 0;
   std::function<void(FakeAgent&)> on_poll = {};  ///< before every ListTasks
   Result<Unit> refuse = ok();                    ///< answer of the next change
