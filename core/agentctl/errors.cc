@@ -26,7 +26,7 @@ std::string next_step(const Error& error) {
     case Code::kConflict:
       return "somebody changed it at the same time: run the command again";
     case Code::kPermissionDenied:
-      return "run it as root or as a member of the socket's group";
+      return "run it as root";
     case Code::kUnauthenticated:
       return "check user name and password, or log in with 'agentctl login REGISTRY'";
     case Code::kTimeout:

@@ -54,7 +54,7 @@ std::function<Status(Probe&)> with_container(const SuiteOptions& options,
     const auto capabilities = probe.call<Capabilities>({});
     SKEP_TRY(expect_ok(capabilities, "capabilities"));
     if (capabilities->images() && options.image.empty()) {
-      return skip("needs an image with /bin/sh: agent-plugin-host --verify FILE.so --image ARCHIVE");
+      return skip("needs an image with /bin/sh: run it again with --image docker-archive:FILE before the plugin");
     }
     return cleanly(probe, [&] { return body(probe); });
   };
