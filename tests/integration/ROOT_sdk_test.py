@@ -31,6 +31,7 @@ class Authors(SkepTest):
         done = agent.ctl("plugin", "verify", f"{work}/build/plugins/my-volumes.so", timeout=120)
         self.assertIn(" 0 failed", done.stdout)
         self.serve_to_a_container(agent, "my-volumes")
+        self.refused(agent, 4, "volume 'data' exists with driver 'my-volumes'", "volume", "create", "data")
         agent.stop()
         agent.configure(f'third_party_plugin_dirs = ["{work}/build/plugins"]\n[plugin.my-volumes]\nmode = "rwx"\n')
         agent.start()

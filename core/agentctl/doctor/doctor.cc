@@ -86,15 +86,22 @@ void judge_network(const MachineFacts& facts, std::vector<Finding>& out) {
 }
 
 void judge_tools(const MachineFacts& facts, std::vector<Finding>& out) {
-  const std::map<std::string, std::string> purposes{{"runc", "runs containers"},
-                                                    {"conmon", "watches over each container"},
-                                                    {"skopeo", "fetches images"}};
-  for (const auto& [name, purpose] : purposes) {
-    const auto tool = facts.tools.find(name);
-    const bool there = tool != facts.tools.end() && !tool->second.empty();
-    out.push_back(finding(name, there, Verdict::kBad,
-                          there ? tool->second : "not in PATH: it " + purpose,
-                          fmt::format("install the package '{}'", name)));
+  struct Tool {
+    const char* name;
+    const char* purpose;
+    Verdict when_missing;
+  };
+  constexpr Tool kTools[] = {
+      {"catatonit", "is the init process of services with --init", Verdict::kWarning},
+      {"conmon", "watches over each container", Verdict::kBad},
+      {"runc", "runs containers", Verdict::kBad},
+      {"skopeo", "fetches images", Verdict::kBad}};
+  for (const Tool& tool : kTools) {
+    const auto found = facts.tools.find(tool.name);
+    const bool there = found != facts.tools.end() && !found->second.empty();
+    out.push_back(finding(tool.name, there, tool.when_missing,
+                          there ? found->second : fmt::format("not in PATH: it {}", tool.purpose),
+                          fmt::format("install the package '{}'", tool.name)));
   }
 }
 

@@ -152,7 +152,7 @@ MachineFacts probe_machine(Context& context) {
   facts.root_user = geteuid() == 0;
   probe_kernel(context.disk, facts);
   probe_cgroups(context.disk, facts);
-  for (const char* name : {"runc", "conmon", "skopeo"}) {
+  for (const char* name : {"catatonit", "conmon", "runc", "skopeo"}) {
     facts.tools[name] = find_program(context, name);
   }
   const int netfilter = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);

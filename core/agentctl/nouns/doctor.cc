@@ -51,8 +51,8 @@ Result<int> doctor(Context& context, const std::string& format) {
         "Check"};
     SKEP_TRY(print_list(context, shape, {.format = format}, rows));
   } else {
-    context.out << fmt::format("\n{} checks: {} bad, {} warnings\n", findings.size(), bad,
-                               warnings);
+    context.out << fmt::format("\n{} checks: {} bad, {} warning{}\n", findings.size(), bad, warnings,
+                               warnings == 1 ? "" : "s");
   }
   return bad > 0 ? 1 : 0;
 }

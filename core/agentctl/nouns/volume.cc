@@ -168,6 +168,13 @@ Result<int> create(Context& context, const CreateOptions& options,
     (*request.mutable_labels())[pair.first] = pair.second;
   }
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
+  // Every verb but this one knows a volume by its name alone.
+  if (const auto known = find_volume(*agent, request.name()); known && known->target != std::string(kKind) + options.driver) {
+    return Error{Code::kAlreadyExists,
+                 fmt::format("volume '{}' exists with driver '{}': remove it first or choose another name",
+                             request.name(), known->target.substr(kKind.size())),
+                 "NAME_IN_USE"};
+  }
   SKEP_TRY(agent->call<volume::v1::methods::Create>(std::string(kKind) + options.driver, request));
   context.out << request.name() << '\n';
   return 0;
