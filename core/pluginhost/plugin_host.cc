@@ -121,7 +121,7 @@ void PluginHost::launch(Plugin& plugin) {
   }
   if (!plugin.entry.enabled) {
     plugin.state = State::kDisabled;
-    plugin.reason = "disabled; `agentctl plugin enable " + plugin.entry.id + "` starts it";
+    plugin.reason = "`agentctl plugin enable " + plugin.entry.id + "` starts it";
     return;
   }
   for (const std::string& dir : {options_.state_dir, options_.run_dir}) {
@@ -327,7 +327,7 @@ Status PluginHost::set_enabled(const std::string& id, bool enabled) {
   } else {
     halt(*plugin);
     plugin->state = State::kDisabled;
-    plugin->reason = "disabled; `agentctl plugin enable " + id + "` starts it";
+    plugin->reason = "`agentctl plugin enable " + id + "` starts it";
   }
   drivers_changed_();
   return ok();

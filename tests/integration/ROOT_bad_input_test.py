@@ -69,6 +69,14 @@ class BadInput(SkepTest):
                 self.refused(agent, code, says, *command)
         self.assertEqual((agent.containers(), agent.out("service", "ls"), agent.out("volume", "ls")), before)
 
+    def test_what_a_disabled_plugin_would_do_is_said_with_the_way_out(self):
+        agent = self.swarm()
+        agent.ctl("plugin", "disable", "local")
+        self.refused(agent, 5, "plugin 'local' is disabled: `agentctl plugin enable local` starts it",
+                     "bus", "call", "volume/local", "volume/1/list")
+        agent.ctl("plugin", "enable", "local")
+        eventually("it serves again", lambda: agent.ctl("volume", "create", "data", check=False).returncode == 0)
+
     def test_info_tells_what_is_in_force(self):
         agent = self.swarm()
         shown = agent.out("info")
