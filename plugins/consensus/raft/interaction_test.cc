@@ -9,7 +9,7 @@
 //   ready 1                           one round of member 1, printed
 //   deliver [1->2] [type] [count]     one by one, in order; drop loses them, repeat keeps them too
 //   stabilize [1 2 ...]               rounds and deliveries among them until nothing happens
-//   compact 1 5 | restart 1 | installed 1 | unreachable 1 2
+//   compact 1 5 | restart 1 [unapplied] | installed 1 | unreachable 1 2
 //   state | progress 1 | log 1 | quiet | loud
 
 #include <gtest/gtest.h>
@@ -105,6 +105,9 @@ class Cluster {
     } else if (verb == "compact") {
       compact(id, number(w, 2));
     } else if (verb == "restart") {
+      if (w.size() > 2) {  // "restart 1 unapplied": what the core applied is forgotten too
+        nodes_[id].applied = 0;
+      }
       start(id);
     } else if (verb == "progress") {
       print_progress(raft);

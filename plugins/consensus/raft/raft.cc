@@ -178,19 +178,24 @@ Ready Raft::ready() {
   ready.entries = log_.next_unstable(options_.ready_bytes_max);
   const bool all_entries =
       ready.entries.empty() || ready.entries.back().index == log_.last_index();
-  if (const HardState hard = hard_state(); hard != reported_hard_) {
+  if (!awaits_state_) {
+    ready.committed = log_.next_committed(options_.ready_bytes_max);
+  }
+  // Who left ends when it is told so. If a restart made this member forget that, the vote of the one that
+  // left would be missing: of two members, the one that stays could never lead again.
+  const bool members_change =
+      std::any_of(ready.committed.begin(), ready.committed.end(),
+                  [](const Entry& entry) { return entry.kind == EntryKind::kConfig; });
+  if (const HardState hard = hard_state(); hard != reported_hard_ || members_change) {
     ready.hard_state = hard;
     // The commit hint never runs ahead of what is written with it.
     const Index written = ready.entries.empty() ? log_.last_index() : ready.entries.back().index;
     ready.hard_state->commit = std::min(hard.commit, written);
     ready.must_sync = !SKEP_MUTANT(kVoteNotSynced) &&
-                      (hard.term != reported_hard_.term || hard.vote != reported_hard_.vote);
+                      (hard.term != reported_hard_.term || hard.vote != reported_hard_.vote || members_change);
   }
   ready.must_sync = ready.must_sync || !ready.entries.empty() || log_.pending_snapshot();
   ready.snapshot = log_.pending_snapshot();
-  if (!awaits_state_) {
-    ready.committed = log_.next_committed(options_.ready_bytes_max);
-  }
   ready.messages = std::move(messages_);
   messages_.clear();
   if (all_entries) {
