@@ -73,6 +73,29 @@ class Limits(SkepTest):
         self.assertNotIn("all", forks.stdout, "40 processes do not fit a limit of 16")
 
 
+class Logs(SkepTest):
+    def test_the_runtime_plugin_bounds_the_log_of_every_container(self):
+        agent = self.swarm("[plugin.oci]\nlog_size_max = 65536\nlog_files_max = 2\n")
+        self.web_image(agent)
+        agent.ctl("service", "create", "--name", "chatty", "--no-healthcheck", "-d", "--entrypoint", "/bin/sh", "web:1",
+                  "-c", "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); echo line $i; [ $((i%3000)) = 0 ] && sleep 1; done;"
+                  " exec sleep 1000")
+        agent.wait_running("chatty", 1)
+        container = next(iter(agent.containers()))
+        eventually("all is written", lambda: "line 30000" in agent.out("container", "logs", "--tail", "1", container))
+        lines = [int(line.split()[1]) for line in agent.out("container", "logs", container).splitlines()]
+        self.assertEqual(lines, list(range(lines[0], 30001)), "what is kept has no gap")
+        self.assertGreater(lines[0], 1, "what came first is gone")
+        agent.stop()
+        agent.configure("[plugin.oci]\nlog_size_max = 1\n")
+        agent.start()
+        eventually("a wrong size is said", lambda: "log_size_max = 1 of the plugin is wrong" in agent.out(
+            "plugin", "inspect", "--format", "{{.Reason}}", "oci"))
+        agent.stop()
+        agent.configure("")
+        agent.start()
+
+
 class Health(SkepTest):
     def test_a_task_that_becomes_unhealthy_is_ended_and_replaced_and_one_that_never_is_fails(self):
         agent = self.swarm()

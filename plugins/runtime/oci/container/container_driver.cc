@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
 
 #include "skep/log.h"
 
@@ -39,6 +40,25 @@ Result<std::string> require_program(const plugin::v1::StartRequest& start, const
                  "PROGRAM_MISSING"};
   }
   return path;
+}
+
+constexpr std::int64_t kLogSizeMin = 64 << 10;  // below, logs would be rotated more than written
+
+/// The setting `key` into `number`, which stays as it is when the setting is absent.
+template <class Number>
+Status read_number(const plugin::v1::StartRequest& start, const std::string& key, Number least, Number& number) {
+  const auto given = start.config().find(key);
+  if (given == start.config().end() || given->second.empty()) {
+    return ok();
+  }
+  const char* end = given->second.data() + given->second.size();
+  const auto [stopped, error] = std::from_chars(given->second.data(), end, number);
+  if (error != std::errc{} || stopped != end || number < least) {
+    return Error{Code::kInvalidArgument,
+                 "setting " + key + " = " + given->second + " of the plugin is wrong: give a whole number of at least " +
+                     std::to_string(least)};
+  }
+  return ok();
 }
 
 /// The part of an installation id that may stand in a cgroup's name.
@@ -83,6 +103,8 @@ Result<EngineConfig> ContainerDriver::configure(const DriverContext& context,
   config.driver = driver_;
   SKEP_TRY_ASSIGN(config.runtime_path, require_program(start, "runtime_path", "runc"));
   SKEP_TRY_ASSIGN(config.conmon_path, require_program(start, "conmon_path", "conmon"));
+  SKEP_TRY(read_number(start, "log_size_max", kLogSizeMin, config.log_size_max));
+  SKEP_TRY(read_number(start, "log_files_max", std::uint32_t{1}, config.log_files_max));
   if (start.state_dir().empty() || start.run_dir().empty() || start.installation_id().empty()) {
     return Error{Code::kInvalidArgument, "the driver needs a state and a run directory and an "
                  "installation id"};

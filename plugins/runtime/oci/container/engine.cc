@@ -16,8 +16,6 @@
 namespace skep::oci {
 namespace {
 
-constexpr std::int64_t kLogSizeDefault = 10LL << 20;
-constexpr std::uint32_t kLogFilesDefault = 3;
 constexpr std::size_t kShortId = 12;
 
 /// Ids become file and cgroup names.
@@ -106,8 +104,8 @@ Result<ContainerRecord> Engine::create(const runtime::v1::CreateRequest& request
   record.stop_grace = spec.stop_grace();
   record.tty = spec.tty();
   record.open_stdin = spec.open_stdin();
-  record.log_size_max = request.log_size_max() > 0 ? request.log_size_max() : kLogSizeDefault;
-  record.log_files_max = request.log_files_max() > 0 ? request.log_files_max() : kLogFilesDefault;
+  record.log_size_max = request.log_size_max() > 0 ? request.log_size_max() : config_.log_size_max;
+  record.log_files_max = request.log_files_max() > 0 ? request.log_files_max() : config_.log_files_max;
   SKEP_TRY_ASSIGN(record.command, resolve_args(spec, rootfs.image));
   SKEP_TRY_ASSIGN(record.stop_signal, resolve_stop_signal(spec, rootfs.image));
   Status status = fill_bundle(request, rootfs, record);

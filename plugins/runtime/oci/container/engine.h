@@ -23,6 +23,8 @@ struct EngineConfig {
   std::string conmon_path;
   Layout layout;
   Machine machine;
+  std::int64_t log_size_max = 10LL << 20;  ///< bytes of one log file, of requests that name none
+  std::uint32_t log_files_max = 3;         ///< log files per container, the current one included
 };
 
 class Engine {
