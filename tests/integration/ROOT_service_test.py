@@ -73,6 +73,19 @@ class Limits(SkepTest):
         self.assertNotIn("all", forks.stdout, "40 processes do not fit a limit of 16")
 
 
+class Init(SkepTest):
+    def test_init_is_the_first_process_and_reaps_what_nobody_waits_for(self):
+        agent = self.swarm()
+        self.web_image(agent)
+        agent.ctl("service", "create", "--name", "i", "--init", "--no-healthcheck", "-d", "--entrypoint", "/bin/sh", "web:1",
+                  "-c", "(sh -c 'sleep 0.1 & exec true' &); exec sleep 1000")
+        agent.wait_running("i", 1)
+        container = next(iter(agent.containers()))
+        self.assertEqual(agent.out("container", "exec", container, "cat", "/proc/1/comm"), "init")
+        eventually("no process is left as a zombie", lambda: "Z" not in agent.out(
+            "container", "exec", container, "sh", "-c", "grep -h State: /proc/[0-9]*/status"))
+
+
 class Logs(SkepTest):
     def test_the_runtime_plugin_bounds_the_log_of_every_container(self):
         agent = self.swarm("[plugin.oci]\nlog_size_max = 65536\nlog_files_max = 2\n")
