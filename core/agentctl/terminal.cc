@@ -26,6 +26,21 @@ RawTerminal::~RawTerminal() {
   }
 }
 
+NoEcho::NoEcho() {
+  active_ = tcgetattr(STDIN_FILENO, &before_) == 0;
+  if (active_) {
+    termios quiet = before_;
+    quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+  }
+}
+
+NoEcho::~NoEcho() {
+  if (active_) {
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &before_);
+  }
+}
+
 WindowSize window_size() {
   winsize size{};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) {

@@ -27,6 +27,19 @@ class RawTerminal {
   bool active_ = false;
 };
 
+/// What is typed is not echoed while it lives. Does nothing when stdin is no terminal.
+class NoEcho {
+ public:
+  NoEcho();
+  ~NoEcho();
+  NoEcho(const NoEcho&) = delete;
+  NoEcho& operator=(const NoEcho&) = delete;
+
+ private:
+  termios before_{};
+  bool active_ = false;
+};
+
 struct WindowSize {
   std::uint32_t rows = 0;
   std::uint32_t columns = 0;

@@ -156,7 +156,7 @@ class AgentApi {
     return response;
   }
 
-  // When to make a snapshot is each manager's own business: its raft plugin's setting.
+  // When to make a snapshot is each manager's own business unless the swarm says: its raft plugin's setting.
   std::uint64_t snapshot_entries() const {
     std::uint64_t entries = model::kSnapshotEntries;
     if (const auto raft = config_.plugins.find("raft"); raft != config_.plugins.end()) {
@@ -175,7 +175,9 @@ class AgentApi {
     };
     spec.set_heartbeat_period(or_else(spec.heartbeat_period(), model::kHeartbeatPeriod));
     spec.set_certificate_expiry(or_else(spec.certificate_expiry(), link::kCertificateLife));
-    spec.set_snapshot_interval(snapshot_entries());
+    if (spec.snapshot_interval() == 0) {
+      spec.set_snapshot_interval(snapshot_entries());
+    }
     if (cluster.default_address_pool().empty()) {
       cluster.add_default_address_pool(std::string(model::kAddressPool));
     }
@@ -188,6 +190,7 @@ class AgentApi {
     if (const auto cluster = view.cluster()) {
       *response.mutable_cluster() = *cluster;
       response.mutable_cluster()->clear_root_ca();
+      response.mutable_cluster()->clear_unlock_key();
       fill_defaults(*response.mutable_cluster());
     }
     for (const auto& [id, node] : view.all<model::v1::Node>()) {
@@ -221,23 +224,34 @@ void register_agent_api(rpc::MethodTable& table, Env& env, rpc::Caller& caller, 
   auto api = std::make_shared<AgentApi>(env, caller, swarm, plugins, paths, config, installation_id);
   table.on<Info>([api](const auto&, const rpc::CallContext&, auto reply) { api->info(reply); });
   table.on<Init>([&swarm](const agent::v1::InitRequest& request, const rpc::CallContext&, auto reply) {
-    swarm.init(request, [reply](Result<std::string> node_id) {
+    swarm.init(request, [&swarm, reply](Result<std::string> node_id) {
       if (!node_id) {
         return reply(std::move(node_id).error());
       }
       agent::v1::InitResponse response;
       response.set_node_id(*node_id);
+      response.set_unlock_key(swarm.unlock_key());
       reply(std::move(response));
     });
   });
+  table.on<Unlock>([&swarm](const agent::v1::UnlockRequest& request, const rpc::CallContext& context, auto reply) {
+    if (context.principal.kind() == "plugin") {
+      return reply(Error{Code::kPermissionDenied, "plugins do not unlock managers", "NOT_ALLOWED"});
+    }
+    swarm.unlock(request.key(), [reply](Status status) {
+      status ? reply(agent::v1::UnlockResponse()) : reply(std::move(status).error());
+    });
+  });
   table.on<Join>([&swarm](const agent::v1::JoinRequest& request, const rpc::CallContext&, auto reply) {
-    swarm.join(request, [&swarm, reply](Status status) {
+    const bool returns = swarm.membership().has_value();
+    swarm.join(request, [&swarm, reply, returns](Status status) {
       if (!status) {
         return reply(std::move(status).error());
       }
       agent::v1::JoinResponse response;
       response.set_node_id(swarm.membership()->node_id());
       response.set_manager(swarm.membership()->manager());
+      response.set_returned(returns);
       reply(std::move(response));
     });
   });

@@ -5,6 +5,8 @@
 namespace skep::agentd {
 namespace {
 
+constexpr std::string_view kKeyContext = "node.key";
+
 struct Files {
   explicit Files(const Paths& paths)
       : certificate(paths.state_dir + "/node.crt"),
@@ -23,7 +25,8 @@ Error damaged(const std::string& file, const std::string& why) {
 
 }  // namespace
 
-Result<std::optional<link::Credentials>> load_credentials(const Paths& paths, Disk& disk) {
+Result<std::optional<link::Credentials>> load_credentials(const Paths& paths, Disk& disk,
+                                                          const base::Sealer* sealer) {
   const Files files(paths);
   link::Credentials out;
   int missing = 0;
@@ -47,6 +50,14 @@ Result<std::optional<link::Credentials>> load_credentials(const Paths& paths, Di
   if (missing > 0) {
     return damaged(which, "is missing, while the node's other certificate files are there");
   }
+  if (base::looks_sealed(out.pair.key)) {
+    auto key = sealer != nullptr ? sealer->unseal(out.pair.key, kKeyContext)
+                                 : Result<std::string>(Error{Code::kDataLoss, "it is sealed, and data.key is not there"});
+    if (!key) {
+      return damaged(files.key, key.error().message);
+    }
+    out.pair.key = *std::move(key);
+  }
   const auto facts = link::read_certificate(out.pair.certificate);
   if (!facts) {
     return damaged(files.certificate, facts.error().message);
@@ -62,9 +73,11 @@ Result<std::optional<link::Credentials>> load_credentials(const Paths& paths, Di
   return std::optional(std::move(out));
 }
 
-Status save_credentials(const Paths& paths, Disk& disk, const link::Credentials& credentials) {
+Status save_credentials(const Paths& paths, Disk& disk, Random& random, const base::Sealer* sealer,
+                        const link::Credentials& credentials) {
   const Files files(paths);
-  SKEP_TRY(disk.write_file_atomic(files.key, credentials.pair.key, 0600));
+  const std::string& key = credentials.pair.key;
+  SKEP_TRY(disk.write_file_atomic(files.key, sealer == nullptr ? key : sealer->seal(key, kKeyContext, random), 0600));
   SKEP_TRY(disk.write_file_atomic(files.roots, credentials.roots, 0644));
   return disk.write_file_atomic(files.certificate, credentials.pair.certificate, 0644);
 }

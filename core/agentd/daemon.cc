@@ -103,8 +103,14 @@ Status Daemon::start() {
   plugins_->register_methods(bus_->table());
   const auto manager = [this]() -> Result<control::Manager*> {
     control::Manager* here = swarm_->manager();
-    return here == nullptr && swarm_->membership() ? control::only_a_worker()
-                                                   : Result<control::Manager*>(here);
+    if (swarm_->locked()) {
+      return control::locked();
+    }
+    if (here != nullptr || !swarm_->membership()) {
+      return here;
+    }
+    const bool down = swarm_->membership()->manager() && !swarm_->trouble().empty();
+    return down ? control::manager_down(swarm_->trouble()) : control::only_a_worker();
   };
   control::Manager::register_methods(bus_->table(), manager);
   control::register_ca_methods(bus_->table(), real_.env, *link_, manager);

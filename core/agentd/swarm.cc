@@ -3,11 +3,14 @@
 #include "core/agentd/address.h"
 #include "core/agentd/credentials.h"
 #include "core/agentd/identity.h"
+#include "core/agentd/swarm_security.h"
 #include "core/agentd/version.h"
+#include "core/base/unlock_key.h"
 #include "core/control/ca/ca.h"
 #include "core/control/standard_loops.h"
 #include "core/model/defaults.h"
 #include "core/model/ids.h"
+#include "core/model/validate.h"
 #include "core/store/leveldb_backend.h"
 #include "skep/log.h"
 
@@ -42,6 +45,7 @@ Swarm::Swarm(Env& env, rpc::Caller& caller, link::Link& link, host::PluginHost& 
       paths_(paths),
       config_(config),
       installation_id_(std::move(installation_id)),
+      security_(std::make_unique<Security>(*this)),
       book_(env.random),
       node_caller_(std::make_unique<ManagerCaller>(
           caller, link, book_, [this] { return local_manager(); },
@@ -53,7 +57,12 @@ Swarm::Swarm(Env& env, rpc::Caller& caller, link::Link& link, host::PluginHost& 
     return !manager_ || manager_->is_manager(node_id);
   });
   // Told until a session works again.
-  link_.set_on_rejected([this](const std::string&, const Error& error) { link_trouble_ = error.message; });
+  link_.set_on_rejected([this](const std::string&, const Error& error) {
+    link_trouble_ = error.message;
+    if (security_->certificate_expired()) {
+      link_trouble_ += "; 'agentctl swarm join --token TOKEN HOST:PORT' here gives this node a new one";
+    }
+  });
   link_.set_on_gone([this](const std::string& node_id) {
     if (manager_) {
       manager_->peer_gone(node_id);
@@ -77,16 +86,26 @@ Status Swarm::start() {
   if (membership_->leaving()) {
     return forget();
   }
+  if (auto status = membership_->manager() || security_->key().present() ? security_->open() : ok();
+      !status) {
+    trouble_ = status.error().message;
+    SKEP_ERROR("the manager role cannot start; tasks keep running", {"cause", trouble_});
+  } else if (!locked()) {
+    begin_roles();
+  }
+  return start_node();
+}
+
+void Swarm::begin_roles() {
   start_link();
   if (membership_->manager()) {
     start_manager(member_.wrap([this](const Status& status) { manager_started(status); }));
-  } else if (env_.disk.exists(paths_.state_dir + "/manager.db")) {
+  } else if (env_.disk.exists(paths_.state_dir + "/manager.db") || security_->key().present()) {
     // A demotion that was interrupted: a worker keeps nothing of a manager.
     if (auto removed = remove_manager_state(); !removed) {
       SKEP_ERROR("what this node kept as a manager is not removed", {"cause", removed.error().message});
     }
   }
-  return start_node();
 }
 
 void Swarm::announce_restart(std::function<void()> done) {
@@ -120,7 +139,7 @@ std::string Swarm::state() const {
   if (!membership_) {
     return "inactive";
   }
-  return !trouble().empty() ? "error" : changing_ || !node_ ? "pending" : "active";
+  return locked() ? "locked" : !trouble().empty() ? "error" : changing_ || !node_ ? "pending" : "active";
 }
 
 void Swarm::drivers_changed() {
@@ -154,6 +173,7 @@ Status Swarm::start_node() {
   config.dispatcher = kManagerTarget;
   config.on_session = [this](const dispatch::v1::SessionMessage& message) { learn(message); };
   config.on_refused = [this](const Error& error) { link_trouble_ = error.message; };
+  config.tls = [this] { return security_->tls(); };
   node_ = std::make_unique<node::NodeAgent>(env_, *node_caller_, std::move(config),
                                             node::NodeParts{*sandboxes_, *records_, *drivers_, facts_});
   return node_->start();
@@ -174,9 +194,11 @@ void Swarm::start_manager(std::function<void(Status)> done) {
     config.bootstrap.push_back(self);
   }
   config.join_members = join_members_;
+  config.sealer = security_->key().sealer();
   control::Manager::Handlers handlers;
+  handlers.on_cluster = [this](const model::v1::Cluster& cluster) { security_->swarm_told(cluster); };
   handlers.on_leading = [this](bool leading) {
-    if (leading && !credentials_) {
+    if (leading && (!credentials_ || security_->certificate_expired())) {
       certify_self();
     }
   };
@@ -214,6 +236,9 @@ void Swarm::init(const agent::v1::InitRequest& request, std::function<void(Resul
     return done(Error{Code::kFailedPrecondition,
                       "this node is already part of a swarm: use `agentctl swarm leave` to leave it first",
                       "ALREADY_IN_SWARM"});
+  }
+  if (auto status = model::validate_cluster_spec(request.spec()); !status) {
+    return done(std::move(status).error());
   }
   auto membership = first_membership(request);
   auto root = control::new_root_ca(env_.random, env_.clock.wall_now());
@@ -272,10 +297,11 @@ Status Swarm::begin_init(const agent::v1::InitRequest& request,
                                      {membership.node_id(), link::Role::kManager, membership.cluster_id()},
                                      env_.clock.wall_now(), control::certificate_life(request.spec())));
   credentials.pair.key = std::move(key.key);
+  SKEP_TRY(security_->key().make(request.spec().autolock() ? base::new_unlock_key(env_.random) : ""));
   SKEP_TRY(use(credentials));
   membership_ = std::move(membership);
   SKEP_TRY(first_listen(request));
-  SKEP_TRY(save_credentials(paths_, env_.disk, credentials));
+  SKEP_TRY(save_credentials(paths_, env_.disk, env_.random, security_->sealer(), credentials));
   return save_membership(paths_, env_.disk, *membership_);
 }
 
@@ -290,6 +316,7 @@ void Swarm::bootstrap(const agent::v1::InitRequest& request, const model::v1::Ro
     *cluster.mutable_root_ca() = root;
     *cluster.mutable_spec() = request.spec();
     cluster.mutable_spec()->set_name("default");
+    cluster.set_unlock_key(security_->key().unlock_key());
     *cluster.mutable_default_address_pool() = request.default_address_pool();
     cluster.set_subnet_size(request.subnet_size());
     cluster.set_data_path_port(request.data_path_port());

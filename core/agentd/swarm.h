@@ -45,32 +45,33 @@ class Swarm {
   void hand_over(Duration patience, std::function<void(Status)> done);
   /// Stops manager and node side; tasks stay.
   void stop(std::function<void()> done);
-
   /// Makes a new swarm with this node as its manager. Answers the node id once the node is in it.
   void init(const agent::v1::InitRequest& request, std::function<void(Result<std::string>)> done);
-  /// Makes this machine a node of the swarm whose managers are named. Answers once it has a certificate
-  /// and its node side runs.
+  /// Makes this machine a node of the swarm whose managers are named. Answers once its node side runs.
   void join(const agent::v1::JoinRequest& request, std::function<void(Status)> done);
   /// Stops every task of this node and forgets the swarm.
   void leave(bool force, std::function<void(Status)> done);
-
+  /// Opens a locked manager. kFailedPrecondition NOT_IN_SWARM, NOT_LOCKED; see DataKey::unlock.
+  void unlock(const std::string& key, std::function<void(Status)> done);
+  [[nodiscard]] bool locked() const;  ///< waits for its unlock key: only its node side runs
+  [[nodiscard]] const std::string& unlock_key() const;
   void drivers_changed();
   [[nodiscard]] control::Manager* manager() { return manager_.get(); }
   [[nodiscard]] node::NodeAgent* node() { return node_.get(); }
   [[nodiscard]] const std::optional<agent::v1::SwarmMembership>& membership() const { return membership_; }
-  [[nodiscard]] std::string state() const;  ///< "inactive", "pending", "active" or "error"
+  [[nodiscard]] std::string state() const;  ///< "inactive", "pending", "active", "locked" or "error"
   [[nodiscard]] const std::string& trouble() const { return trouble_.empty() ? link_trouble_ : trouble_; }
   [[nodiscard]] const std::string& listen_trouble() const { return listen_trouble_; }
   [[nodiscard]] std::vector<std::string> managers() const { return book_.managers(); }  ///< "ID=HOST:PORT"
   model::v1::NodeDescription describe();
 
  private:
-  class Drivers;  // PluginHost as the node side's DriverDirectory
-
+  class Drivers;   // PluginHost as the node side's DriverDirectory
+  class Security;  // data key, lock, certificates as the swarm wants them (swarm_security.h)
   void tell_manager_of_consensus();  // its log is opened again after a restart of the plugin
   Status start_node();
-
   // Certificates, the listener, and what managers tell (swarm_link.cc).
+  void begin_roles();  // link and manager, once nothing is locked
   void start_link();
   Status use(const link::Credentials& credentials);
   Status save_and_use(const link::Credentials& credentials);
@@ -100,16 +101,14 @@ class Swarm {
   Result<agent::v1::SwarmMembership> first_membership(const agent::v1::InitRequest& request);
   Status begin_init(const agent::v1::InitRequest& request, agent::v1::SwarmMembership membership,
                     const model::v1::RootCa& root);
-  /// Listens as the membership says. On a loopback address that nobody asked for by port any port will
-  /// do: many agents share a machine, and nobody else reaches them.
+  /// As the membership says. On a loopback address that nobody asked for by port any port will do.
   Status first_listen(const agent::v1::InitRequest& request);
   void bootstrap(const agent::v1::InitRequest& request, const model::v1::RootCa& root,
                  std::function<void(Status)> done);
   void give_up_init(Error error, const std::function<void(Result<std::string>)>& done);
   // Leaving (swarm_leave.cc).
   [[nodiscard]] Error leave_warning() const;
-  /// A manager becomes a worker first, where the others can do without it; gives up after a while.
-  void step_down(std::function<void()> then);
+  void step_down(std::function<void()> then);  // to a worker first, where the others can do without it
   void await_worker(TimePoint deadline, std::function<void()> then);
   void say_goodbye(TimePoint deadline, std::function<void()> then);
   void remove_tasks(std::function<void()> done);
@@ -128,6 +127,7 @@ class Swarm {
   bool changing_ = false;  // an init, join or leave is under way
   std::string listen_trouble_;  // why other nodes cannot reach this manager
   std::string link_trouble_;  // why other nodes cannot be spoken to
+  std::unique_ptr<Security> security_;
   ManagerBook book_;
   std::optional<link::Credentials> credentials_;
   std::unique_ptr<ManagerCaller> node_caller_;

@@ -1,7 +1,7 @@
 // Joining a swarm: a certificate from one of its managers, then the node side starts.
 #include "core/agentd/address.h"
 #include "core/agentd/identity.h"
-#include "core/agentd/swarm.h"
+#include "core/agentd/swarm_security.h"
 #include "core/agentd/version.h"
 #include "skep/log.h"
 
@@ -18,6 +18,9 @@ struct Swarm::Attempt {
 };
 
 void Swarm::join(const agent::v1::JoinRequest& request, std::function<void(Status)> done) {
+  if (membership_ && !changing_ && security_->certificate_expired()) {
+    return security_->come_back(request, std::move(done));
+  }
   if (membership_ || changing_) {
     return done(Error{Code::kFailedPrecondition,
                       "this node is already part of a swarm: use `agentctl swarm leave` to leave it and join another one",

@@ -1,7 +1,7 @@
 // Leaving a swarm: every task ends, and nothing of the swarm stays on disk. The installation id does.
 #include "core/agentd/credentials.h"
 #include "core/agentd/identity.h"
-#include "core/agentd/swarm.h"
+#include "core/agentd/swarm_security.h"
 #include "skep/control.methods.h"
 #include "skep/log.h"
 #include "skep/network.methods.h"
@@ -50,6 +50,11 @@ void Swarm::leave(bool force, std::function<void(Status)> done) {
   if (changing_) {
     return done(Error{Code::kUnavailable, "this node is just joining or leaving a swarm: try again soon",
                       "CHANGING"});
+  }
+  if (locked() && !force) {
+    return done(Error{Code::kFailedPrecondition,
+                      "Swarm is encrypted and locked. Please unlock it first or use `--force` to ignore this message",
+                      "LOCKED"});
   }
   if (membership_->manager() && !force) {
     return done(leave_warning());
@@ -212,6 +217,7 @@ Status Swarm::forget() {
   join_members_.clear();
   told_role_ = model::v1::NODE_ROLE_WORKER;
   promotion_.give_up(Error{Code::kCancelled, "this node left the swarm", "LEFT"});
+  security_->clear();
   book_.forget();
   env_.loop.cancel_timer(std::exchange(renewal_timer_, 0));
   env_.loop.cancel_timer(std::exchange(listen_timer_, 0));

@@ -3,8 +3,9 @@
 
 #include "core/agentd/credentials.h"
 #include "core/agentd/identity.h"
-#include "core/agentd/swarm.h"
+#include "core/agentd/swarm_security.h"
 #include "core/control/ca/ca.h"
+#include "core/control/ca/root_rotation.h"
 #include "skep/ca.methods.h"
 #include "skep/log.h"
 
@@ -18,7 +19,7 @@ constexpr Duration kRenewAgain = 30s;
 
 void Swarm::start_link() {
   book_.learn({membership_->managers().begin(), membership_->managers().end()}, "");
-  auto loaded = load_credentials(paths_, env_.disk);
+  auto loaded = load_credentials(paths_, env_.disk, security_->sealer());
   if (loaded && *loaded) {
     if (auto status = use(**loaded); !status) {
       link_trouble_ = status.error().message;
@@ -41,12 +42,13 @@ void Swarm::start_link() {
 Status Swarm::use(const link::Credentials& credentials) {
   SKEP_TRY(link_.set_credentials(credentials));
   credentials_ = credentials;
+  security_->note_tls();
   arm_renewal(credentials.pair.certificate);
   return ok();
 }
 
 Status Swarm::save_and_use(const link::Credentials& credentials) {
-  SKEP_TRY(save_credentials(paths_, env_.disk, credentials));
+  SKEP_TRY(save_credentials(paths_, env_.disk, env_.random, security_->sealer(), credentials));
   return use(credentials);
 }
 
@@ -91,7 +93,7 @@ void Swarm::certify_self() {
   Status status = certificate ? ok() : Status(certificate.error());
   if (status) {
     status = save_and_use({{*certificate, key->key},
-                           view.cluster()->root_ca().certificate(),
+                           control::trusted_roots(view.cluster()->root_ca()),
                            membership_->cluster_id(),
                            membership_->node_id()});
   }
@@ -125,6 +127,7 @@ void Swarm::learn(const dispatch::v1::SessionMessage& message) {
     link_trouble_.clear();
     role_told(message.node().spec().role());
   }
+  security_->follow_wishes(message);
   if (book_.learn({message.managers().begin(), message.managers().end()}, message.leader())) {
     const auto managers = book_.managers();
     membership_->mutable_managers()->Assign(managers.begin(), managers.end());
@@ -136,15 +139,12 @@ void Swarm::learn(const dispatch::v1::SessionMessage& message) {
 
 void Swarm::arm_renewal(const std::string& certificate) {
   env_.loop.cancel_timer(std::exchange(renewal_timer_, 0));
+  security_->renewal_planned();
   const auto facts = link::read_certificate(certificate);
   if (!facts) {
     return;
   }
-  // Between 50 and 80 % of its life, not all nodes at once.
-  const WallTime begin = facts->not_before + link::kBackdate.count();
-  const std::int64_t life = facts->not_after - begin;
-  const auto percent = 50 + static_cast<std::int64_t>(env_.random.below(31));
-  const std::int64_t wait = begin + life / 100 * percent - env_.clock.wall_now();
+  const std::int64_t wait = link::renewal_time(*facts, env_.random) - env_.clock.wall_now();
   renewal_timer_ = env_.loop.run_after(std::max(Duration(wait), Duration(1s)), [this] {
     renewal_timer_ = 0;
     renew();

@@ -3,7 +3,7 @@
 #include <functional>
 
 #include "core/agentd/identity.h"
-#include "core/agentd/swarm.h"
+#include "core/agentd/swarm_security.h"
 #include "skep/log.h"
 
 namespace skep::agentd {
@@ -51,6 +51,7 @@ std::optional<link::Role> Swarm::certificate_role() const {
 }
 
 Status Swarm::taken_in(const manager::v1::JoinResponse& answer) {
+  SKEP_TRY(security_->take(answer));
   auto changed = *membership_;
   changed.set_member_id(answer.member_id());
   changed.set_manager(true);
@@ -68,7 +69,7 @@ Status Swarm::taken_in(const manager::v1::JoinResponse& answer) {
 void Swarm::manager_started(const Status& status) {
   if (status) {
     // Its own state holds the root: among several managers it could not lead without a certificate.
-    if (!credentials_ && manager_->store().view().cluster()) {
+    if ((!credentials_ || security_->certificate_expired()) && manager_->store().view().cluster()) {
       certify_self();
     }
     return;
@@ -106,6 +107,7 @@ void Swarm::demoted() {
 }
 
 Status Swarm::remove_manager_state() {
+  SKEP_TRY(security_->give_up());
   SKEP_TRY(plugins_.reset_state(config_.consensus));
   // "manager.db" itself last: as long as it is there, the rest is to be removed. Also what was set aside
   // as damaged: it holds the key of the root certificate.

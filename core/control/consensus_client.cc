@@ -196,21 +196,48 @@ Result<consensus::v1::CommittedResponse> ConsensusClient::on_committed(
                        std::to_string(store_.applied_index()),
                    "LOG_GAP"};
     }
-    apply_entry(entry);
+    if (auto applied = apply_entry(entry); !applied) {
+      return std::move(applied).error();
+    }
   }
   consensus::v1::CommittedResponse response;
   response.set_applied_index(store_.applied_index());
   return response;
 }
 
-void ConsensusClient::apply_entry(const consensus::v1::Entry& entry) {
-  const auto result = store_.apply(entry.index(), entry.term(), entry.data());
+Result<std::string> ConsensusClient::open_entry(const consensus::v1::Entry& entry) const {
+  if (config_.sealer == nullptr || entry.data().empty()) {
+    return entry.data();
+  }
+  auto plain = config_.sealer->unseal(entry.data(), config_.cluster_id);
+  if (!plain) {
+    return std::move(plain).error().with_context("log entry " + std::to_string(entry.index()) +
+                                                 " (restore data.key and the log of one and the "
+                                                 "same backup, or make this node a worker and a "
+                                                 "manager again)");
+  }
+  return plain;
+}
+
+Status ConsensusClient::apply_entry(const consensus::v1::Entry& entry) {
+  const auto data = open_entry(entry);
+  if (!data) {
+    // To go on without it would be another state than the others have.
+    SKEP_ERROR("a log entry cannot be opened", {"index", entry.index()},
+               {"why", data.error().message});
+    if (handlers_.on_fatal) {
+      handlers_.on_fatal(data.error());
+    }
+    return data.error();
+  }
+  const auto result = store_.apply(entry.index(), entry.term(), *data);
   SKEP_ASSERT(result.has_value(), "the index was checked to follow the last one");
   if (result->outcome == store::Outcome::kMalformed) {
     SKEP_ERROR("log entry is no change set", {"index", entry.index()}, {"why", result->message});
   }
   answer(tracker_.applied(entry.index(), *result));
   end_barriers();
+  return ok();
 }
 
 void ConsensusClient::state_replaced() {

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/sealing.h"
 #include "core/control/proposal_tracker.h"
 #include "core/store/proposer.h"
 #include "core/store/store.h"
@@ -33,6 +34,8 @@ class ConsensusClient final : public store::Proposer {
     std::uint64_t member_id = 0;
     std::vector<consensus::v1::Member> bootstrap = {};  ///< only when the cluster is made
     std::chrono::milliseconds proposal_timeout{30'000};
+    /// What the log's entries are sealed with; nullptr: not at all.
+    std::shared_ptr<const base::Sealer> sealer = {};
   };
   struct Handlers {
     /// true: this manager leads and has applied everything committed before; false: no longer.
@@ -95,7 +98,9 @@ class ConsensusClient final : public store::Proposer {
   void reopen_later();
   void confirm_leadership();
   void set_leading(bool leading);
-  void apply_entry(const consensus::v1::Entry& entry);
+  /// The change set in an entry.
+  [[nodiscard]] Result<std::string> open_entry(const consensus::v1::Entry& entry) const;
+  Status apply_entry(const consensus::v1::Entry& entry);
   void end_barriers();
   void on_proposed(const std::string& id, Result<consensus::v1::ProposeResponse> response);
   void answer(std::vector<ProposalTracker::Answer> answers);

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "core/control/consensus_client.h"
-#include "core/control/errors.h"
 #include "skep/log.h"
 #include "skep/mutant.h"
 
@@ -16,9 +15,26 @@ namespace methods = consensus::v1::methods;
 /// Whether the answer to a proposal means that it can never be committed. A lost connection or a
 /// failed disk says nothing about that.
 bool surely_dropped(const Error& error) {
-  return is_refusal(error.code) ||
-         (error.code == Code::kUnavailable &&
-          (error.reason == "NOT_LEADER" || error.reason == "PROPOSAL_DROPPED"));
+  switch (error.code) {
+    case Code::kInvalidArgument:
+    case Code::kNotFound:
+    case Code::kAlreadyExists:
+    case Code::kConflict:
+    case Code::kFailedPrecondition:
+    case Code::kPermissionDenied:
+    case Code::kUnauthenticated:
+    case Code::kResourceExhausted:
+    case Code::kUnimplemented:
+      return true;
+    case Code::kUnavailable:
+      return error.reason == "NOT_LEADER" || error.reason == "PROPOSAL_DROPPED";
+    case Code::kTimeout:
+    case Code::kCancelled:
+    case Code::kDataLoss:
+    case Code::kInternal:
+      return false;
+  }
+  return false;
 }
 
 }  // namespace
@@ -35,6 +51,9 @@ void ConsensusClient::propose(store::Transaction transaction, store::OnCommitted
   auto encoded = transaction.encode(id, env_.clock.wall_now());
   if (!encoded) {
     return refuse(std::move(done), std::move(encoded).error());
+  }
+  if (config_.sealer != nullptr) {
+    *encoded = config_.sealer->seal(*encoded, config_.cluster_id, env_.random);
   }
   const std::size_t size = encoded->size();
   if (auto status = tracker_.add(id, size, env_.clock.now() + config_.proposal_timeout, done);

@@ -5,6 +5,7 @@
 
 #include "core/control/manager_impl.h"
 #include "core/model/defaults.h"
+#include "core/store/sealed_backend.h"
 #include "skep/log.h"
 
 namespace skep::control {
@@ -22,18 +23,26 @@ Manager::Impl::Impl(Env& e, rpc::Caller& local, std::shared_ptr<store::StateBack
       config(std::move(c)),
       handlers(std::move(h)),
       peers(p),
-      backend(std::move(b)) {
+      backend(config.sealer == nullptr
+                  ? std::move(b)
+                  : std::make_shared<store::SealedBackend>(std::move(b), config.sealer, e.random)) {
   disk = std::make_unique<store::DiskState>(
       env, backend, config.disk,
       store::DiskState::Handlers{
           [this](std::uint64_t index, std::uint64_t term) {
-            client->snapshot_available(index, term);
+            const auto mark = snapshot_marks.synced({index, term});
+            client->snapshot_available(mark.index, mark.term);
           },
           [this](const std::string& reason) { disk_trouble_changed(reason); }});
+  ConsensusClient::Config log;
+  log.target = config.consensus_target;
+  log.cluster_id = config.cluster_id;
+  log.node_id = config.node_id;
+  log.member_id = config.member_id;
+  log.bootstrap = config.bootstrap;
+  log.sealer = config.sealer;
   client = std::make_unique<ConsensusClient>(
-      leader_env, caller, store,
-      ConsensusClient::Config{config.consensus_target, config.cluster_id, config.node_id,
-                              config.member_id, config.bootstrap},
+      leader_env, caller, store, std::move(log),
       ConsensusClient::Handlers{
           [this](bool leading, std::uint64_t term) { leading ? step_up(term) : step_down(); },
           [this] { answer_start(ok()); }, [this](const Error& error) { fail(error); },
@@ -55,7 +64,7 @@ Manager::Impl::Impl(Env& e, rpc::Caller& local, std::shared_ptr<store::StateBack
                                                      },
                                                      [this](bool) {
                                                        client->state_replaced();
-                                                       refuse_removed();
+                                                       cluster_changed();
                                                      }});
   forwarder = std::make_unique<Forwarder>(
       env, peers, [this](Duration wait, auto then) { find_leader(wait, std::move(then)); });
@@ -71,7 +80,7 @@ Manager::Impl::Impl(Env& e, rpc::Caller& local, std::shared_ptr<store::StateBack
   removals = store.subscribe([this](const store::Commit& commit) {
     if (std::any_of(commit.events.begin(), commit.events.end(),
                     [](const auto& event) { return event.table == store::Table::kCluster; })) {
-      refuse_removed();
+      cluster_changed();
     }
   });
 }
@@ -97,6 +106,21 @@ void Manager::Impl::refuse_removed() {
   }
 }
 
+void Manager::Impl::cluster_changed() {
+  const auto cluster = store.view().cluster();
+  if (cluster == nullptr) {
+    return;
+  }
+  refuse_removed();
+  const std::uint64_t interval = cluster->spec().snapshot_interval();
+  disk->set_sync_entries(interval == 0 ? config.disk.sync_entries : interval);
+  snapshot_marks.keep(cluster->spec().snapshots_kept(),
+                      interval == 0 ? config.disk.sync_entries : interval);
+  if (handlers.on_cluster) {
+    handlers.on_cluster(*cluster);
+  }
+}
+
 void Manager::Impl::start(std::function<void(Status)> done) {
   on_started = std::move(done);
   removal->leader_changed(0);
@@ -112,7 +136,7 @@ void Manager::Impl::load(bool second_try) {
       if (!disk_trouble.empty()) {
         disk_trouble_changed("");
       }
-      refuse_removed();
+      cluster_changed();
       return client->start();
     }
     if (status.error().retryable()) {

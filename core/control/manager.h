@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/sealing.h"
 #include "core/bus/peers.h"
 #include "core/control/consensus_client.h"
 #include "core/control/control_loop.h"
@@ -33,6 +34,9 @@ struct ManagerConfig {
   /// Of a manager that joined: the members as the join answered them, until its log tells.
   std::vector<consensus::v1::Member> join_members = {};
   store::DiskState::Options disk = {};
+  /// Seals what goes to the log and to the disk, and is given to managers that join; nullptr:
+  /// nothing is sealed (simulations).
+  std::shared_ptr<const base::Sealer> sealer = {};
 };
 
 class Manager {
@@ -50,6 +54,8 @@ class Manager {
     /// disk closed, when this is called, from the loop; its log and state are to be removed (a new
     /// member id comes with the next join).
     std::function<void()> on_removed = {};
+    /// The Cluster object as this manager knows it: after the start, and whenever it changed.
+    std::function<void(const model::v1::Cluster&)> on_cluster = {};
   };
 
   /// `caller` reaches the consensus driver and the drivers of this node. `backend` is shared with

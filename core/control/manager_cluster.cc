@@ -181,9 +181,27 @@ void Manager::Impl::join(const manager::v1::JoinRequest& request, const rpc::Cal
     if (!leader) {
       return reply(leader.error());
     }
-    leader->here ? role_manager->join(request, reply)
-                 : pass_on<manager::v1::methods::Join>(peers, *leader, request, reply);
+    if (!leader->here) {
+      return pass_on<manager::v1::methods::Join>(peers, *leader, request, reply);
+    }
+    role_manager->join(request, [this, reply, token = std::weak_ptr<char>(alive)](
+                                    Result<manager::v1::JoinResponse> response) {
+      if (response && !token.expired()) {
+        add_keys(*response);
+      }
+      reply(std::move(response));
+    });
   });
+}
+
+void Manager::Impl::add_keys(manager::v1::JoinResponse& response) const {
+  if (config.sealer != nullptr) {
+    response.set_data_key(config.sealer->key());
+  }
+  if (const auto cluster = store.view().cluster()) {
+    response.set_unlock_key(cluster->unlock_key());
+    response.set_unlock_version(cluster->meta().version());
+  }
 }
 
 void Manager::Impl::check_member(const manager::v1::CheckMemberRequest& request,

@@ -21,6 +21,7 @@
 #include "core/control/managers/role_manager_service.h"
 #include "core/control/managers/state_fetch.h"
 #include "core/control/managers/state_source.h"
+#include "core/control/snapshot_marks.h"
 
 namespace skep::control {
 
@@ -52,6 +53,10 @@ class Manager::Impl {
   void leader_changed(std::uint64_t leader_id);
   /// Nodes that were removed are not spoken to while their certificates would hold.
   void refuse_removed();
+  /// The Cluster object is known or changed: settings of this manager, and whoever wants to know.
+  void cluster_changed();
+  /// What a new member needs besides its id.
+  void add_keys(manager::v1::JoinResponse& response) const;
   /// This manager is no member of the log any more: it ends and tells.
   void removed();
   void check_demotion(const std::string& node_id, std::function<void(Status)> done);
@@ -83,6 +88,7 @@ class Manager::Impl {
   const std::shared_ptr<store::StateBackend> backend;
   store::Store store;
   std::unique_ptr<store::DiskState> disk;
+  SnapshotMarks snapshot_marks;
   std::unique_ptr<ConsensusClient> client;
   std::unique_ptr<RaftMail> mail;
   std::unique_ptr<RemovalWatch> removal;

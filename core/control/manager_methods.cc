@@ -157,6 +157,9 @@ rpc::MethodTable::Entry Manager::Methods::forwarded(const std::string& name,
   if (local.unary) {
     entry.unary = [name, local, kind, access](rpc::Body body, const rpc::CallContext& context,
                                               rpc::OnReply reply) {
+      if (name == control::v1::methods::UnlockKey::kName && context.principal.kind() == "plugin") {
+        return reply(Error{Code::kPermissionDenied, "plugins are not told unlock keys", "NOT_ALLOWED"});
+      }
       const auto impl = access();
       if (!impl) {
         return reply(impl.error());

@@ -1,5 +1,6 @@
 #include "core/control/standard_loops.h"
 
+#include "core/control/ca/root_rotation_service.h"
 #include "core/control/orchestrator/orchestrator_service.h"
 #include "core/control/ports/ports_service.h"
 #include "core/control/reconcile/constraint_enforcer_service.h"
@@ -16,8 +17,9 @@ std::unique_ptr<ControlLoop> make(const LoopContext& context) {
 }  // namespace
 
 std::vector<MakeLoop> standard_loops() {
-  return {make<OrchestratorLoop>, make<PortsLoop>, make<SchedulerLoop>, make<TaskReaperLoop>,
-          make<ConstraintEnforcerLoop>};
+  return {make<OrchestratorLoop>,       make<PortsLoop>,
+          make<SchedulerLoop>,          make<TaskReaperLoop>,
+          make<ConstraintEnforcerLoop>, make<RootRotationLoop>};
 }
 
 }  // namespace skep::control

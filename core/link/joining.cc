@@ -48,7 +48,10 @@ struct Joining::State : std::enable_shared_from_this<State> {
 Status Joining::State::begin() {
   SKEP_TRY_ASSIGN(const HostPort address, parse_host_port(options.address, kManagementPort));
   SKEP_TRY_ASSIGN(context, TlsContext::make({}));
-  SKEP_TRY_ASSIGN(key, make_request());
+  key = options.key;
+  if (key.key.empty()) {
+    SKEP_TRY_ASSIGN(key, make_request());
+  }
   request.set_secret(token.secret);
   request.set_request(key.request);
   attempt = std::make_unique<TcpConnect>(
@@ -118,7 +121,9 @@ void Joining::State::ask_certificate() {
 
 Result<Joined> Joining::State::accept(ca::v1::IssueResponse answer) {
   Joined joined;
-  joined.credentials = {{answer.certificate(), key.key}, root, answer.cluster_id(), answer.node_id()};
+  // The token vouches for the first root; during a rotation that one's swarm names others.
+  const std::string& roots = answer.root().empty() ? root : answer.root();
+  joined.credentials = {{answer.certificate(), key.key}, roots, answer.cluster_id(), answer.node_id()};
   const WallTime now = env.clock.wall_now();
   SKEP_TRY_ASSIGN(const auto facts, verify_certificate(answer.certificate(), root, answer.cluster_id(), now,
                                                        now + connection->skew().count()));

@@ -27,6 +27,8 @@ class Joining {
     std::string address;  ///< "HOST:PORT" of a manager
     std::string version;
     Duration limit = std::chrono::seconds(20);
+    /// Of a node that was in the swarm before; empty: it makes a new one.
+    KeyedRequest key = {};
   };
   /// `request` comes without secret and certificate request. `done` is called once, from the loop.
   /// kUnavailable: nobody there, or the swarm has no leader now; kUnauthenticated WRONG_SWARM,

@@ -51,6 +51,9 @@ class NodeAgent::Impl {
     for (auto& name : drivers_.names()) {
       engine.add_drivers(std::move(name));
     }
+    if (config_.tls) {
+      *result.mutable_tls() = config_.tls();
+    }
     return result;
   }
 
@@ -105,6 +108,12 @@ void NodeAgent::stop() { impl_.reset(); }
 void NodeAgent::drivers_changed() {
   if (impl_) {
     impl_->drivers_changed();
+  }
+}
+
+void NodeAgent::describe() {
+  if (impl_) {
+    impl_->session_.describe();
   }
 }
 

@@ -38,6 +38,8 @@ struct NodeConfig {
   std::function<void(const dispatch::v1::SessionMessage&)> on_session = {};
   /// Told when a manager refuses this node's session for a reason that people must look into.
   std::function<void(const Error&)> on_refused = {};
+  /// Which certificate this node has, for the description.
+  std::function<model::v1::TlsInfo()> tls = {};
   std::uint32_t starts_max = 8;   ///< tasks that are being prepared or started at once
   std::uint32_t clean_ups_max = 8;
   std::int64_t log_size_max = 0;  ///< bytes per log file of a container; 0 = the runtime's default
@@ -90,6 +92,8 @@ class NodeAgent {
   void set_stopping(bool stopping);
   /// The plugin host calls it when a driver appeared, died or changed its health.
   void drivers_changed();
+  /// What it tells managers of itself may have changed (the certificate).
+  void describe();
   /// What the session tells managers.
   [[nodiscard]] model::v1::NodeDescription description() const;
   [[nodiscard]] NodeCounters counters() const;

@@ -22,7 +22,9 @@ constexpr seconds kDescribeEvery{20};
 constexpr seconds kRetryAfter{1};
 constexpr seconds kAnnounceDeadline{1};
 constexpr seconds kDefaultPeriod{5};
+constexpr Duration kSpread = milliseconds(500);  ///< of nodes that all heard the same
 constexpr int kHeartbeatsMissedMax = 3;
+constexpr std::string_view kIdentityInUse = "IDENTITY_IN_USE";
 constexpr std::size_t kUpdatesMax = 500;  ///< about 256 bytes each
 
 /// Equal messages give equal bytes, maps included.
@@ -97,8 +99,11 @@ void Session::connect() {
       caller_, config_.dispatcher, request, {.deadline = milliseconds(0)},
       mine([this](const dispatch::v1::SessionMessage& message) { on_message(message); }),
       mine([this](const Status& status) {
-        if (!status && status.error().code == Code::kAlreadyExists && config_.on_refused) {
-          config_.on_refused(status.error());
+        if (!status && status.error().reason == kIdentityInUse && !std::exchange(refused_, true)) {
+          SKEP_ERROR("the managers refuse this node", {"cause", status.error().message});
+          if (config_.on_refused) {
+            config_.on_refused(status.error());
+          }
         }
         lost(status ? "the manager ended it" : status.error().message);
       }));
@@ -114,7 +119,12 @@ void Session::on_message(const dispatch::v1::SessionMessage& message) {
     return;  // a redirect: the stream ends, and the next session goes to the leader
   }
   if (message.heartbeat_period() > 0) {
-    period_ = Duration(message.heartbeat_period());
+    const Duration before = std::exchange(period_, Duration(message.heartbeat_period()));
+    if (up() && heartbeat_timer_ != 0 && period_ < before) {
+      // The manager counts by the shorter period from the next beat on, and all nodes were told.
+      arm_heartbeat(Duration(static_cast<std::int64_t>(
+          env_.random.below(static_cast<std::uint64_t>(kSpread.count())))));
+    }
   }
   if (up()) {
     return;
@@ -122,6 +132,7 @@ void Session::on_message(const dispatch::v1::SessionMessage& message) {
   session_id_ = message.session_id();
   last_session_id_ = session_id_;
   heartbeats_missed_ = 0;
+  refused_ = false;
   SKEP_INFO("session with the managers is up", {"node", config_.node_id});
   arm_heartbeat(stopping_                ? Duration(0)
                 : period_ > Duration(0) ? period_

@@ -75,6 +75,7 @@ class Session {
   TimerId heartbeat_timer_ = 0;
   TimerId flush_timer_ = 0;
   TimerId description_timer_ = 0;
+  bool refused_ = false;  // by the managers, and told
   bool synced_ = false;  ///< this session told what the node should have
   bool flushing_ = false;
   bool stopping_ = false;

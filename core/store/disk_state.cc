@@ -19,7 +19,7 @@ struct DiskState::State : std::enable_shared_from_this<State> {
 
   Env& env;
   const std::shared_ptr<StateBackend> backend;
-  const Options options;
+  Options options;
   const Handlers handlers;
   Store* store = nullptr;
 
@@ -373,6 +373,10 @@ void DiskState::finish_install(v1::AppliedMark mark, std::function<void(Status)>
         }
         done(ok());
       });
+}
+
+void DiskState::set_sync_entries(std::uint64_t entries) {
+  state_->options.sync_entries = entries;
 }
 
 std::uint64_t DiskState::synced_index() const {

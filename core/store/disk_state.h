@@ -57,6 +57,9 @@ class DiskState {
   void install(std::vector<StoredRow> rows, std::function<void(Status)> done);
   void finish_install(v1::AppliedMark mark, std::function<void(Status)> done);
 
+  /// As Options::sync_entries, from now on.
+  void set_sync_entries(std::uint64_t entries);
+
   [[nodiscard]] std::uint64_t synced_index() const;
   [[nodiscard]] std::uint64_t synced_term() const;
 

@@ -17,7 +17,7 @@
 namespace skep::store {
 
 inline constexpr std::size_t kChangesMax = 200;
-inline constexpr std::size_t kChangeSetBytesMax = 1'572'864;  // 1.5 MiB, encoded
+inline constexpr std::size_t kChangeSetBytesMax = 1'572'864 - 64;  // encoded; 1.5 MiB when sealed
 
 /// Applied whole or not at all. Movable, not copyable; holds no reference to the view it read.
 class Transaction {

@@ -48,7 +48,6 @@ WRONG = [
     (5, ("Removing the last manager erases", "--force"), ("swarm", "leave")),
     (5, ("'raft' orders the log of the swarm", "leave the swarm first"), ("plugin", "disable", "raft")),
     (10, ("the routing mesh) is not there yet", "mode=host,target=80,published=8080"), (*CREATE, "-p", "8080:80", "web:1")),
-    (10, ("'snapshot_entries' of [plugin.raft]",), ("swarm", "init", "--snapshot-interval", "5")),
     (10, ("log driver 'syslog' is not there", "leave --log-driver out"), (*CREATE, "--log-driver", "syslog", "web:1")),
     (10, ("log option 'max-size' is not there", "log_size_max"), (*CREATE, "--log-opt", "max-size=1m", "web:1")),
 ]

@@ -65,7 +65,7 @@ class Damage(SkepTest):
     def test_what_can_be_made_again_heals(self):
         agent = self.web()
         names = [os.path.relpath(path, agent.root) for path in self.files(
-            agent, "var/lib/skep/installation.id", "var/lib/skep/swarm.pb",
+            agent, "var/lib/skep/installation.id", "var/lib/skep/swarm.pb", "var/lib/skep/data.key", "var/lib/skep/local.key",
             "var/lib/skep/manager.db/CURRENT", "var/lib/skep/manager.db/MANIFEST-*", "var/lib/skep/manager.db/*.log",
             "var/lib/skep/node.db/CURRENT", "var/lib/skep/node.db/MANIFEST-*", "var/lib/skep/node.db/*.log")]
         for name in names:
@@ -153,6 +153,33 @@ class Damage(SkepTest):
         agent.wait_running("web", 1)
         self.assertEqual(len(agent.containers()), 1, "the old one does not stay beside it")
         self.assertEqual(agent.out("container", "exec", next(iter(agent.containers())), "cat", "/data/kept"), "kept")
+
+    def test_a_manager_whose_data_key_is_gone_says_so_and_loses_nothing(self):
+        agent = self.web()
+        for name in ("data.key", "local.key"):
+            for damage in (delete, cut, flip):
+                with self.subTest(f"{damage.__name__} {name}"):
+                    agent.kill()
+                    paths = [f"{agent.root}/var/lib/skep/{name}", f"{agent.root}/var/lib/skep/{name}.copy"]
+                    with open(paths[0], "rb") as file:
+                        whole = file.read()
+                    for path in paths:
+                        damage(path)
+                    agent.start()
+                    self.assertEqual(agent.out("info", "--format", "{{.Swarm.LocalNodeState}}"), "error")
+                    said = agent.out("info", "--format", "{{.Swarm.Error}}")
+                    self.assertIn(paths[0], said)
+                    self.assertIn("restore the file from a backup", said)
+                    refused = agent.ctl("service", "ls", check=False)
+                    self.assertNotEqual(refused.returncode, 0)
+                    self.assertIn(paths[0], refused.stderr)
+                    self.assertEqual(agent.containers(), self.before, "tasks go on")
+                    self.assertTrue(self.answers())
+                    agent.kill()
+                    with open(paths[0], "wb") as file:  # the backup
+                        file.write(whole)
+                    agent.start()
+                    self.check_all_there(agent)
 
     def test_both_copies_of_an_identity_file(self):
         agent = self.web()

@@ -59,9 +59,11 @@ void ManagerProcess::start(std::vector<consensus::v1::Member> bootstrap) {
   config.bootstrap = std::move(bootstrap);
   config.join_members = join_members;
   config.disk = world_.disk;
+  config.sealer = sealer != nullptr ? sealer : world_.sealer;
   control::Manager::Handlers handlers;
   handlers.on_fatal = [this](const Error& error) { fatal = error.message; };
   handlers.on_removed = [this] { removed = true; };
+  handlers.on_cluster = [this](const model::v1::Cluster&) { ++clusters_told; };
   handlers.on_leading = [this](bool leading) {
     step_ups += leading ? 1 : 0;
     if (on_leading) {

@@ -28,6 +28,8 @@ struct ManagerWorld {
   std::map<std::string, std::string> raft_config = {};
   std::vector<control::MakeLoop> loops = {};
   store::DiskState::Options disk = {};
+  /// What logs and states are sealed with; nullptr: nothing is.
+  std::shared_ptr<const base::Sealer> sealer = {};
 };
 
 class ManagerProcess {
@@ -62,9 +64,11 @@ class ManagerProcess {
   rpc::Caller* user = nullptr;  ///< a person on this machine; valid while it runs
   std::uint64_t member_id = 0;
   std::vector<consensus::v1::Member> join_members;
+  std::shared_ptr<const base::Sealer> sealer;  ///< nullptr: the world's
   std::string fatal;     ///< why the manager gave up; empty while all is well
   bool removed = false;  ///< it was demoted or removed
   int step_ups = 0;
+  int clusters_told = 0;  ///< how often it told of the Cluster object
   std::function<void(bool leading)> on_leading;
   /// Called in every start, before the manager starts.
   std::function<void(ManagerProcess&)> on_start;

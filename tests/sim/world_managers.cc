@@ -81,13 +81,23 @@ void World::start_later(Manager& manager, Duration after) {
   });
 }
 
-void World::stop_some_manager(bool power) {
+void World::lose_manager_power() {
   Manager* manager = victim();
   if (manager == nullptr) {
     return;
   }
-  fire(power ? "manager power loss" : "manager killed");
-  stop_manager(*manager, power);
+  fire("manager power loss");
+  stop_manager(*manager, /*power=*/true);
+  start_later(*manager, between(0s, rng_.chance(70) ? kBackSoon : kBackLate));
+}
+
+void World::kill_manager() {
+  Manager* manager = victim();
+  if (manager == nullptr) {
+    return;
+  }
+  fire("manager killed");
+  stop_manager(*manager, /*power=*/false);
   start_later(*manager, between(0s, rng_.chance(70) ? kBackSoon : kBackLate));
 }
 

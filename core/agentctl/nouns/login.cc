@@ -10,6 +10,7 @@
 #include "core/agentctl/command.h"
 #include "core/agentctl/context.h"
 #include "core/agentctl/nouns/nouns.h"
+#include "core/agentctl/terminal.h"
 
 namespace skep::ctl {
 namespace {
@@ -33,30 +34,6 @@ Result<std::string> auth_file_path(Context& context) {
 std::string certs_directory(const std::string& root) {
   return absolute_path(root + "/etc/skep/certs.d");
 }
-
-// Keys are not echoed while it lives.
-class NoEcho {
- public:
-  NoEcho() {
-    active_ = tcgetattr(STDIN_FILENO, &before_) == 0;
-    if (active_) {
-      termios quiet = before_;
-      quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-      tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-    }
-  }
-  ~NoEcho() {
-    if (active_) {
-      tcsetattr(STDIN_FILENO, TCSAFLUSH, &before_);
-    }
-  }
-  NoEcho(const NoEcho&) = delete;
-  NoEcho& operator=(const NoEcho&) = delete;
-
- private:
-  termios before_{};
-  bool active_ = false;
-};
 
 struct LoginOptions {
   std::string user;

@@ -53,6 +53,16 @@ std::string manager_status(const Node& node) {
                                       : "Unknown";
 }
 
+/// Docker's words: whether the node trusts the root that the swarm has, or is to have.
+std::string tls_status(const Node& node, const model::v1::RootCa& root) {
+  const std::string& trusts = node.description().tls().trust_root();
+  if (trusts.empty() || root.certificate().empty()) {
+    return "Unknown";
+  }
+  const std::string& wanted = root.has_rotation() ? root.rotation().certificate() : root.certificate();
+  return trusts.find(wanted) == std::string::npos ? "Needs Rotation" : "Ready";
+}
+
 Result<int> list(Context& context, const ListOptions& options) {
   control::v1::ListNodesRequest request;
   SKEP_TRY(add_filters(request, options.filters,
@@ -63,6 +73,8 @@ Result<int> list(Context& context, const ListOptions& options) {
   std::sort(nodes.begin(), nodes.end(), [](const Node& a, const Node& b) {
     return model::natural_less(a.description().hostname(), b.description().hostname());
   });
+  const auto cluster = agent->call<control::v1::methods::GetCluster>(kCore, {});
+  const model::v1::RootCa root = cluster ? cluster->cluster().root_ca() : model::v1::RootCa();
   std::vector<Value> rows;
   for (const Node& node : nodes) {
     Value row = Value::object();
@@ -73,7 +85,7 @@ Result<int> list(Context& context, const ListOptions& options) {
     row.set("Availability", capitalised(model::availability_name(node.spec().availability())));
     row.set("ManagerStatus", manager_status(node))
         .set("EngineVersion", node.description().engine().version());
-    row.set("TLSStatus", "Unknown");
+    row.set("TLSStatus", tls_status(node, root));
     row.set("Label", label_function({node.spec().labels().begin(), node.spec().labels().end()}));
     rows.push_back(std::move(row));
   }

@@ -7,9 +7,8 @@
 #include "core/agentctl/command.h"
 #include "core/agentctl/context.h"
 #include "core/agentctl/nouns/nouns.h"
-#include "core/agentctl/text.h"
+#include "core/agentctl/nouns/swarm.h"
 #include "core/model/defaults.h"
-#include "core/model/units.h"
 #include "skep/agent.methods.h"
 #include "skep/ca.methods.h"
 
@@ -32,25 +31,6 @@ Status set_availability(Request& request, const std::string& text) {
   return ok();
 }
 
-template <class Set>
-auto duration_flag(Set set) {
-  return [set](const std::string& text) -> Status {
-    SKEP_TRY_ASSIGN(const Duration time, model::parse_duration(text));
-    if (time.count() <= 0) {
-      return Error{Code::kInvalidArgument, fmt::format("'{}' is not longer than zero", text)};
-    }
-    set(time.count());
-    return ok();
-  };
-}
-
-Status set_history(agent::v1::InitRequest& request, const std::string& text) {
-  const bool negative = text.starts_with('-');
-  SKEP_TRY_ASSIGN(const std::uint64_t number, parse_count(text.substr(negative ? 1 : 0)));
-  request.mutable_spec()->set_task_history_limit(negative ? -1 : static_cast<std::int64_t>(number));
-  return ok();
-}
-
 Status set_port(agent::v1::InitRequest& request, const std::string& text) {
   SKEP_TRY_ASSIGN(const std::uint64_t port, parse_count(text));
   if (port != 0 && (port < 1024 || port > 49151)) {
@@ -58,6 +38,12 @@ Status set_port(agent::v1::InitRequest& request, const std::string& text) {
                  fmt::format("'{}' is out of range: use 1024 to 49151, or 0 for 4789", text)};
   }
   request.set_data_path_port(static_cast<std::uint32_t>(port));
+  return ok();
+}
+
+Status set_autolock(model::v1::ClusterSpec& spec, const std::string& text) {
+  SKEP_TRY_ASSIGN(const bool on, parse_switch(text));
+  spec.set_autolock(on);
   return ok();
 }
 
@@ -119,6 +105,9 @@ Result<int> init(Context& context, const InitOptions& options) {
       "To add a manager to this swarm, run 'agentctl swarm join-token manager' and follow the "
       "instructions.\n\n",
       answer.node_id(), command);
+  if (!answer.unlock_key().empty()) {
+    context.out << unlock_advice(answer.unlock_key());
+  }
   return 0;
 }
 
@@ -148,10 +137,11 @@ void add_init(Command& swarm) {
                  duration_flag([&spec](std::int64_t v) { spec.set_heartbeat_period(v); }));
   command.parsed("--task-history-limit", "int",
                  "Ended tasks kept per slot, negative for all (default 5)",
-                 [&request](const std::string& v) { return set_history(request, v); });
-  command.later("--snapshot-interval", "uint",
-                "each manager has its own: 'snapshot_entries' of [plugin.raft] in agentd.toml (10000)");
-  command.later("--max-snapshots", "uint", "one snapshot is kept, and what came after it");
+                 [&request](const std::string& v) { return set_history(*request.mutable_spec(), v); });
+  command.parsed("--snapshot-interval", "uint", "Log entries between snapshots (default 10000)",
+                 count_flag([&spec](std::uint64_t v) { spec.set_snapshot_interval(v); }));
+  command.parsed("--max-snapshots", "uint", "Old snapshots kept",
+                 count_flag([&spec](std::uint64_t v) { spec.set_snapshots_kept(v); }));
   command.add_flag({.names = "--default-addr-pool",
                     .value = "ipNet",
                     .help = "Address pool of networks (default 10.0.0.0/8)",
@@ -171,7 +161,8 @@ void add_init(Command& swarm) {
                    request.set_force_new_cluster(on);
                    return ok();
                  });
-  command.later("--autolock", "", "locked managers come with a later version");
+  command.parsed("--autolock", "", "Managers need the unlock key after a restart",
+                 [&spec](const std::string& v) { return set_autolock(spec, v); });
   command.later("--external-ca", "spec",
                 "external certificate authorities come with a later version");
   command.later("--data-path-addr", "string",
@@ -188,6 +179,10 @@ Result<int> join(Context& context, const agent::v1::JoinRequest& request) {
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   SKEP_TRY_ASSIGN(const auto answer,
                   agent->call<agent::v1::methods::Join>(kCore, request, std::chrono::minutes(2)));
+  if (answer.returned()) {
+    context.out << "This node is back in its swarm with a new certificate.\n";
+    return 0;
+  }
   context.out << (answer.manager() ? "This node joined a swarm as a manager.\n"
                                    : "This node joined a swarm as a worker.\n");
   return 0;
@@ -285,14 +280,9 @@ void add_swarm_commands(Command& root) {
       .arguments("[OPTIONS]", 0, 0)
       .toggle("--force,-f", *force, "Leave even if this is a manager: its state is erased")
       .run([force](Context& context, const auto&) { return leave(context, *force); });
-  const std::string many =
-      "swarms of many nodes come with the next version; this one runs on one node";
   add_join(swarm);
   add_join_token(swarm);
-  add_not_yet(swarm, "unlock", "unlock this manager", many);
-  add_not_yet(swarm, "unlock-key", "show or rotate the unlock key", many);
-  add_not_yet(swarm, "ca", "show or rotate the root certificate", many);
-  add_not_yet(swarm, "update", "change the swarm's settings", many);
+  add_swarm_admin_commands(swarm);
 }
 
 void add_later_commands(Command& root) {

@@ -3,12 +3,22 @@
 #include <cctype>
 #include <map>
 
+#include "core/agentctl/auth.h"
 #include "core/agentctl/output/pretty.h"
 #include "core/agentctl/text.h"
 #include "core/model/task_state.h"
 #include "core/model/units.h"
 
 namespace skep::ctl {
+
+namespace {
+
+std::string pretty_tls(const model::v1::TlsInfo& tls) {
+  return fmt::format("TLS Info:\n TrustRoot:\n{} Issuer Subject:\t{}\n Issuer Public Key:\t{}\n", tls.trust_root(),
+                     encode_base64(tls.issuer_subject()), encode_base64(tls.issuer_public_key()));
+}
+
+}  // namespace
 
 std::string pretty_node(const model::v1::Node& node) {
   const auto capital = [](std::string_view word) {
@@ -65,7 +75,7 @@ std::string pretty_node(const model::v1::Node& node) {
   }
   out += fmt::format("Engine Version:\t\t{}\n", from.engine().version());
   labels(out, "Engine Labels", from.engine().labels());
-  return out;
+  return out + (from.has_tls() ? pretty_tls(from.tls()) : "");
 }
 
 }  // namespace skep::ctl

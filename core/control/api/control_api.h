@@ -72,6 +72,15 @@ class ControlApi {
                    Reply<control::v1::UpdateNodeResponse> reply);
   void remove_node(const control::v1::RemoveNodeRequest& request, const rpc::CallContext& context,
                    Reply<control::v1::RemoveNodeResponse> reply);
+  void update_cluster(const control::v1::UpdateClusterRequest& request,
+                      const rpc::CallContext& context,
+                      Reply<control::v1::UpdateClusterResponse> reply);
+  void unlock_key(const control::v1::UnlockKeyRequest& request, const rpc::CallContext& context,
+                  Reply<control::v1::UnlockKeyResponse> reply);
+  void rotate_root(const control::v1::RotateRootRequest& request, const rpc::CallContext& context,
+                   Reply<control::v1::RotateRootResponse> reply);
+  Result<control::v1::RootStatusResponse> root_status(const control::v1::RootStatusRequest& request,
+                                                      const rpc::CallContext& context);
   Result<control::v1::GetServiceResponse> get_service(const control::v1::GetServiceRequest& request,
                                                       const rpc::CallContext& context);
   Result<control::v1::ListServicesResponse> list_services(

@@ -70,13 +70,16 @@ void ControlApi::register_reads(rpc::MethodTable& table, const Access& access) {
   on_read<methods::ListNodes>(table, access, &ControlApi::list_nodes);
   on_read<methods::GetNode>(table, access, &ControlApi::get_node);
   on_read<methods::GetCluster>(table, access, &ControlApi::get_cluster);
+  on_read<methods::RootStatus>(table, access, &ControlApi::root_status);
   on_stream<methods::Watch>(table, access, &ControlApi::watch);
   on_stream<methods::ServiceLogs>(table, access, &ControlApi::service_logs);
 }
 
 bool ControlApi::is_repeatable(std::string_view method) {
   // Not creates: what the first try made may have been removed since, and would come back.
-  return method == methods::UpdateService::kName || method == methods::UpdateNode::kName;
+  return method == methods::UpdateService::kName || method == methods::UpdateNode::kName ||
+         method == methods::UpdateCluster::kName || method == methods::UnlockKey::kName ||
+         method == methods::RotateRoot::kName;
 }
 
 void ControlApi::register_writes(rpc::MethodTable& table, const Access& access) {
@@ -85,6 +88,9 @@ void ControlApi::register_writes(rpc::MethodTable& table, const Access& access) 
   on_write<methods::RemoveService>(table, access, &ControlApi::remove_service);
   on_write<methods::UpdateNode>(table, access, &ControlApi::update_node);
   on_write<methods::RemoveNode>(table, access, &ControlApi::remove_node);
+  on_write<methods::UpdateCluster>(table, access, &ControlApi::update_cluster);
+  on_write<methods::UnlockKey>(table, access, &ControlApi::unlock_key);
+  on_write<methods::RotateRoot>(table, access, &ControlApi::rotate_root);
 }
 
 }  // namespace skep::control

@@ -19,33 +19,6 @@ using model::v1::Node;
 using model::v1::Service;
 using model::v1::ServiceSpec;
 
-void note_operation(model::v1::Meta& meta, const std::string& operation_id) {
-  if (operation_id.empty()) {
-    return;
-  }
-  meta.add_operation_ids(operation_id);
-  const int surplus = meta.operation_ids_size() - static_cast<int>(kOperationIdsKept);
-  if (surplus > 0) {
-    meta.mutable_operation_ids()->DeleteSubrange(0, surplus);
-  }
-}
-
-Status check_version(std::string_view noun, std::string_view name, std::uint64_t read,
-                     std::uint64_t present) {
-  if (read == 0) {
-    return Error{Code::kInvalidArgument, "an update must name the version that was read",
-                 "VERSION_MISSING"};
-  }
-  if (read != present) {
-    return Error{Code::kConflict,
-                 std::string(noun) + " '" + std::string(name) +
-                     "' changed since it was read (version " + std::to_string(read) + ", now " +
-                     std::to_string(present) + "); read it again and repeat the change",
-                 "VERSION_CONFLICT"};
-  }
-  return ok();
-}
-
 /// Networks that every node has without anybody creating them.
 bool is_predefined(std::string_view network) {
   return network == "bridge" || network == "host" || network == "none";
@@ -118,6 +91,33 @@ std::string free_name(const store::View& view, const std::set<std::string>& in_f
 }
 
 }  // namespace
+
+void note_operation(model::v1::Meta& meta, const std::string& operation_id) {
+  if (operation_id.empty()) {
+    return;
+  }
+  meta.add_operation_ids(operation_id);
+  const int surplus = meta.operation_ids_size() - static_cast<int>(kOperationIdsKept);
+  if (surplus > 0) {
+    meta.mutable_operation_ids()->DeleteSubrange(0, surplus);
+  }
+}
+
+Status check_version(std::string_view noun, std::string_view name, std::uint64_t read,
+                     std::uint64_t present) {
+  if (read == 0) {
+    return Error{Code::kInvalidArgument, "an update must name the version that was read",
+                 "VERSION_MISSING"};
+  }
+  if (read != present) {
+    return Error{Code::kConflict,
+                 std::string(noun) + " '" + std::string(name) +
+                     "' changed since it was read (version " + std::to_string(read) + ", now " +
+                     std::to_string(present) + "); read it again and repeat the change",
+                 "VERSION_CONFLICT"};
+  }
+  return ok();
+}
 
 bool has_operation(const model::v1::Meta& meta, const std::string& operation_id) {
   return !operation_id.empty() &&

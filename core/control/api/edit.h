@@ -54,5 +54,9 @@ Result<Edit<model::v1::Node>> remove_node(const store::View& view,
 
 /// Whether the object was changed by this operation recently.
 bool has_operation(const model::v1::Meta& meta, const std::string& operation_id);
+void note_operation(model::v1::Meta& meta, const std::string& operation_id);
+/// kConflict VERSION_CONFLICT: `noun` `name` changed since version `read` was read.
+Status check_version(std::string_view noun, std::string_view name, std::uint64_t read,
+                     std::uint64_t present);
 
 }  // namespace skep::control

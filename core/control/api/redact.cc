@@ -33,10 +33,14 @@ void redact(model::v1::Secret& secret) {
 }
 
 void redact(model::v1::Cluster& cluster) {
+  cluster.clear_unlock_key();
   if (cluster.has_root_ca()) {
     cluster.mutable_root_ca()->clear_key();
     cluster.mutable_root_ca()->clear_worker_secret();
     cluster.mutable_root_ca()->clear_manager_secret();
+    if (cluster.root_ca().has_rotation()) {
+      cluster.mutable_root_ca()->mutable_rotation()->clear_key();
+    }
   }
 }
 

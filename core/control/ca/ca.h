@@ -21,6 +21,10 @@ Result<std::string> join_token(const model::v1::RootCa& root, bool manager);
 Result<model::v1::Node> admit_joiner(const store::View& view, const ca::v1::IssueRequest& request,
                                      const std::string& address, Random& random);
 
+/// The node whose certificate expired: known by it and by its key, let in by a token of its role.
+/// kPermissionDenied INVALID_TOKEN, NODE_REMOVED; kUnauthenticated FOREIGN_CERTIFICATE, ANOTHER_KEY.
+Result<std::string> admit_returner(const store::View& view, const ca::v1::IssueRequest& request);
+
 /// A certificate for `node_id` in the role of its Node object. kPermissionDenied NODE_REMOVED: there is
 /// none. kFailedPrecondition: the swarm has no root.
 Result<std::string> certify(const store::View& view, const std::string& node_id,

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/control/ca/ca.h"
+#include "core/control/ca/root_rotation.h"
 #include "core/control/errors.h"
 #include "core/link/join_token.h"
 #include "skep/ca.methods.h"
@@ -77,6 +78,15 @@ class CaApi {
 
 void CaApi::issue(Manager& manager, const ca::v1::IssueRequest& request,
                   const rpc::Reply<ca::v1::IssueResponse>& reply) {
+  if (!request.expired_certificate().empty()) {
+    const auto id = admit_returner(manager.store().view(), request);
+    if (!id) {
+      SKEP_WARN("a node with an expired certificate was refused", {"cause", id.error().message});
+      return reply(id.error());
+    }
+    SKEP_INFO("a node whose certificate had expired is back", {"node", *id});
+    return reply(issued(*id, request.request()));
+  }
   const std::string& full = request.advertise_address();
   auto node = admit_joiner(manager.store().view(), request, full.substr(0, full.rfind(':')), env_.random);
   if (!node) {
@@ -105,6 +115,7 @@ Result<ca::v1::IssueResponse> CaApi::issued(const std::string& node_id, const st
   response.set_node_id(node_id);
   response.set_cluster_id(view.cluster()->id());
   response.set_manager(view.get<model::v1::Node>(node_id)->spec().role() == model::v1::NODE_ROLE_MANAGER);
+  response.set_root(trusted_roots(view.cluster()->root_ca()));
   for (const auto& member : manager->consensus().members()) {
     response.add_managers(member.node_id() + "=" + member.address());
   }
@@ -129,7 +140,7 @@ void CaApi::renew(const ca::v1::RenewRequest& request, const bus::v1::Principal&
   }
   ca::v1::RenewResponse response;
   response.set_certificate(*std::move(certificate));
-  response.set_root(view.cluster()->root_ca().certificate());
+  response.set_root(trusted_roots(view.cluster()->root_ca()));
   reply(std::move(response));
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/control/ca/ca.h"
+#include "core/control/ca/root_rotation.h"
 #include "core/model/defaults.h"
 #include "core/model/ids.h"
 #include "core/model/task_state.h"
@@ -111,15 +113,12 @@ Result<std::string> Dispatcher::open_session(const dispatch::v1::SessionRequest&
   }
   if (const auto old = session_of_node_.find(request.node_id()); old != session_of_node_.end()) {
     const Session& session = sessions_.at(old->second);
-    if (session.stream_open && !session.restarting && session.boot_id != request.boot_id()) {
-      // When it is the same machine after a power loss, the old connection is found dead in seconds.
-      SKEP_ERROR("two live agents share the identity of one node; the second is refused",
-                 {"node", request.node_id()}, {"hostname", request.description().hostname()});
-      return Error{Code::kAlreadyExists,
-                   "another agent with the identity of node '" + request.node_id() +
-                       "' is connected: was its state directory copied? 'agentctl swarm leave "
-                       "--force' on one of the two, then join again",
-                   "IDENTITY_IN_USE"};
+    // A process that ended closes its stream, and one whose machine vanished misses its heartbeats.
+    if (session.stream_open && !session.restarting && !session.boot_id.empty() &&
+        session.boot_id != request.boot_id() && now - session.last_heard < 2 * period()) {
+      Error error = identity_in_use(*node);
+      flush(now, effects);
+      return error;
     }
     end_session(std::string(old->second),
                 Error{Code::kConflict, "the node opened a newer session", "SESSION_REPLACED"},
@@ -129,6 +128,7 @@ Result<std::string> Dispatcher::open_session(const dispatch::v1::SessionRequest&
   Session& session = sessions_[session_id];
   session.node_id = request.node_id();
   session.boot_id = request.boot_id();
+  session.last_heard = now;
   session_of_node_[session.node_id] = session_id;
   std::erase_if(orphan_at_, [&](const auto& entry) { return entry.second == session.node_id; });
   give_until(session.node_id, now + 3 * period() + model::kHeartbeatJitter);
@@ -141,9 +141,41 @@ Result<std::string> Dispatcher::open_session(const dispatch::v1::SessionRequest&
   return session_id;
 }
 
+Error Dispatcher::identity_in_use(const Node& node) {
+  constexpr const char* kAlarm =
+      "another agent claims to be this node: two machines have the same state directory or "
+      "certificate";
+  if (node.status().message() != kAlarm) {
+    // It tries again every second; once told is enough.
+    SKEP_ERROR("an agent was refused: it has the identity of a node that is alive",
+               {"node", node.id()}, {"hostname", node.description().hostname()});
+    writes_.put_node_status(node.id(), with_state(&node, node.status().state(), kAlarm));
+  }
+  return Error{
+      Code::kAlreadyExists,
+      "node '" + node.id() +
+          "' is alive elsewhere: this agent has a copy of its identity. Stop one of the two; "
+          "'agentctl swarm leave --force' on the copy, then join it anew",
+      "IDENTITY_IN_USE"};
+}
+
+const dispatch::v1::SessionMessage& Dispatcher::certificate_wishes() const {
+  const auto cluster = view_.cluster();
+  if (cluster != nullptr && cluster->meta().version() != wishes_version_) {
+    wishes_version_ = cluster->meta().version();
+    wishes_.Clear();
+    wishes_.set_roots(trusted_roots(cluster->root_ca()));
+    wishes_.set_certificate_life(certificate_life(cluster->spec()).count());
+    if (const auto issuer = link::as_issuer(wanted_root(cluster->root_ca()))) {
+      wishes_.set_issuer_public_key(issuer->public_key);
+    }
+  }
+  return wishes_;
+}
+
 void Dispatcher::send_session(const std::string& session_id, Session& session, Effects& effects) {
   const auto node = view_.get<Node>(session.node_id);
-  dispatch::v1::SessionMessage message;
+  dispatch::v1::SessionMessage message = certificate_wishes();
   message.set_session_id(session_id);
   message.set_heartbeat_period(period().count());
   if (node != nullptr) {
@@ -193,6 +225,7 @@ Result<dispatch::v1::HeartbeatResponse> Dispatcher::heartbeat(
     return unknown_session();
   }
   session->restarting = request.restarting();
+  session->last_heard = now;
   if (std::exchange(session->stopping, request.stopping()) != request.stopping()) {
     // Down: its tasks are replaced at once. It is told to end them as long as its session lives.
     const auto state = request.stopping() ? model::v1::NODE_STATE_DOWN : model::v1::NODE_STATE_READY;

@@ -73,6 +73,7 @@ class Dispatcher {
 
   /// Registers the node anew; a session it had before ends. Answers the session id; the first
   /// session message is among the effects. kNotFound NODE_UNKNOWN: the node is not of this swarm.
+  /// kAlreadyExists IDENTITY_IN_USE: another process has a living session as this node.
   Result<std::string> open_session(const dispatch::v1::SessionRequest& request, TimePoint now,
                                    Effects& effects);
   /// The stream of the session broke or its connection closed. Unknown ids are ignored.
@@ -103,6 +104,7 @@ class Dispatcher {
     bool stream_open = true;
     bool restarting = false;
     bool stopping = false;
+    TimePoint last_heard{};
     std::unique_ptr<AssignmentSet> assignments;  // while the node's assignment stream is open
     bool sending = false;                        // messages wait for the stream's credit
     TimePoint last_sent{};
@@ -112,6 +114,10 @@ class Dispatcher {
 
   static Error unknown_session();
   [[nodiscard]] Duration period() const;
+  /// What the swarm wants of certificates, in a session message; made once per Cluster version.
+  const dispatch::v1::SessionMessage& certificate_wishes() const;
+  /// Another agent with the identity of a node whose session is alive: told to everybody.
+  Error identity_in_use(const model::v1::Node& node);
   Session* find(const std::string& session_id);
   void end_session(const std::string& session_id, Error error, Effects& effects);
   void give_until(const std::string& node_id, TimePoint deadline);
@@ -134,6 +140,8 @@ class Dispatcher {
   std::map<std::string, TimePoint> deadline_of_;
   Timers orphan_at_;  // node ids that are down
   Timers sends_;      // session ids with assignments to send
+  mutable std::uint64_t wishes_version_ = 0;
+  mutable dispatch::v1::SessionMessage wishes_;
   ObservedWrites writes_;
   TimePoint paused_until_{};
 };

@@ -79,6 +79,15 @@ Effects Dispatcher::on_commit(const store::Commit& commit, TimePoint now) {
       touched[task->node_id()].push_back(&event.id);
     }
   }
+  if (std::any_of(commit.events.begin(), commit.events.end(),
+                  [](const auto& event) { return event.table == store::Table::kCluster; })) {
+    // Heartbeats, roots and lives of certificates: everybody is told.
+    for (auto& [id, session] : sessions_) {
+      if (session.stream_open) {
+        send_session(id, session, effects);
+      }
+    }
+  }
   for (const auto& [node_id, tasks] : touched) {
     node_changed(node_id, tasks, now, effects);
   }

@@ -165,6 +165,7 @@ void DispatcherService::open_session(const dispatch::v1::SessionRequest& request
   Effects effects;
   auto opened = dispatcher_.open_session(request, now(), effects);
   if (!opened) {
+    perform(std::move(effects));  // an alarm
     return stream.finish(std::move(opened).error());
   }
   const std::string id = *opened;

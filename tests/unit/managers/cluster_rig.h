@@ -30,10 +30,6 @@ class Cluster {
       const std::string b = node_of(to);
       return a == b ? Duration{0} : cut.contains({a, b}) ? Duration{-1} : delay;
     });
-    start_members(managers);
-  }
-  /// n1 to nN: the members of a log that begins.
-  void start_members(int managers) {
     std::vector<consensus::v1::Member> first;
     for (int i = 1; i <= managers; ++i) {
       auto& member = first.emplace_back();
@@ -67,6 +63,7 @@ class Cluster {
   void start(const std::string& id, std::vector<consensus::v1::Member> bootstrap = {}) {
     world_.raft_config = raft_config;
     world_.loops = loops;
+    world_.sealer = sealer;
     nodes.at(id)->on_start = [this](Node& node) {
       if (on_start) {
         on_start(node.id, node);
@@ -272,6 +269,8 @@ class Cluster {
   testing::InlineWorkers workers{loop};
   testing::LocalBus bus;
   Duration delay = 1ms;
+  testing::SeededRandom keys{77};
+  std::shared_ptr<const base::Sealer> sealer = base::Sealer::make_new(keys);
   std::set<std::pair<std::string, std::string>> cut;     // frames from first to second are lost
   std::set<std::pair<std::string, std::string>> broken;  // no connection (names in order)
   std::map<std::string, std::string> raft_config{{"segment_kib", "1024"}};

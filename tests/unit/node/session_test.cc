@@ -133,6 +133,20 @@ TEST_F(SessionTest, RegistersWithItsDescriptionAndSendsHeartbeats) {
   EXPECT_EQ(description.engine().drivers(0), "network/bridge");
 }
 
+TEST_F(SessionTest, AShorterHeartbeatPeriodHoldsAtOnce) {
+  env.loop.advance(1s);
+  manager.set_period(1s);
+  env.loop.advance(500ms);
+  EXPECT_EQ(manager.heartbeats, 1) << "not after the 5 s that it began";
+  env.loop.advance(3s);
+  EXPECT_GE(manager.heartbeats, 3);
+  manager.set_period(10s);
+  env.loop.advance(2s);
+  const int before = manager.heartbeats;
+  env.loop.advance(30s);
+  EXPECT_EQ(manager.heartbeats, before + 3);
+}
+
 TEST_F(SessionTest, TellsChangesOfItsDescription) {
   env.loop.advance(1s);
   take_down("volume/local");

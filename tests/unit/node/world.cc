@@ -16,7 +16,7 @@ void FakeManager::serve_calls() {
     descriptions.push_back(request.description());
     dispatch::v1::SessionMessage message;
     message.set_session_id(session_);
-    message.set_heartbeat_period(Duration(5s).count());
+    message.set_heartbeat_period(period_.count());
     (void)stream.send(message);
     stream_.emplace(std::move(stream));
   });
@@ -41,7 +41,7 @@ void FakeManager::serve_calls() {
         ++heartbeats;
         restarting = restarting || request.restarting();
         dispatch::v1::HeartbeatResponse response;
-        response.set_period(Duration(5s).count());
+        response.set_period(period_.count());
         return response;
       });
   table.on_sync<methods::UpdateTaskStatus>(
@@ -59,6 +59,14 @@ void FakeManager::serve_calls() {
         descriptions.push_back(request.description());
         return dispatch::v1::UpdateDescriptionResponse();
       });
+}
+
+void FakeManager::set_period(Duration period) {
+  period_ = period;
+  dispatch::v1::SessionMessage message;
+  message.set_session_id(session_);
+  message.set_heartbeat_period(period_.count());
+  (void)stream_->send(message);
 }
 
 Status FakeManager::check_session(const std::string& id) const {

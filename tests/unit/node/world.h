@@ -37,6 +37,8 @@ class FakeManager {
   void resume() { refusal_.reset(); }
   /// Forgets sessions, as a new leader does.
   void change_leader();
+  /// Tells the node another heartbeat period.
+  void set_period(Duration period);
   /// The next incremental message pretends to follow another one.
   void skip_sequence() { ++sequence_; }
 
@@ -60,6 +62,7 @@ class FakeManager {
   Loop& loop_;
   std::optional<Error> refusal_;
   std::string session_;
+  Duration period_ = 5s;
   std::optional<rpc::TypedServerStream<dispatch::v1::methods::Session>> stream_;
   std::optional<rpc::TypedServerStream<dispatch::v1::methods::Assignments>> assignments_;
   std::uint64_t sequence_ = 0;

@@ -1,0 +1,57 @@
+#pragma once
+
+// The part of Swarm that keeps it safe: the data key and its lock, certificates as sessions want
+// them, and the way back with one that expired. Only swarm*.cc include this.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/agentd/data_key.h"
+#include "core/agentd/swarm.h"
+
+namespace skep::agentd {
+
+class Swarm::Security {
+ public:
+  explicit Security(Swarm& swarm);
+  ~Security();
+  Security(const Security&) = delete;
+  Security& operator=(const Security&) = delete;
+
+  /// See DataKey::open(); says so when it is locked.
+  Status open();
+  /// As the managers gave it with the membership of the log.
+  Status take(const manager::v1::JoinResponse& answer);
+  /// This node is a worker now: its own key lies open again.
+  Status give_up();
+  /// Nothing of a swarm is left.
+  void clear();
+  /// The unlock key may be another one.
+  void swarm_told(const model::v1::Cluster& cluster);
+
+  /// Which roots are trusted, whose certificate this node is to have and for how long at most.
+  void follow_wishes(const dispatch::v1::SessionMessage& message);
+  /// The certificate or the roots are new.
+  void note_tls();
+  /// The renewal is planned anew.
+  void renewal_planned() { renewal_wished_ = false; }
+  [[nodiscard]] bool certificate_expired() const;
+  /// As the same node, with a join token, when the certificate expired.
+  void come_back(const agent::v1::JoinRequest& request, std::function<void(Status)> done);
+
+  [[nodiscard]] DataKey& key() { return key_; }
+  [[nodiscard]] const DataKey& key() const { return key_; }
+  [[nodiscard]] const base::Sealer* sealer() const { return key_.sealer().get(); }
+  [[nodiscard]] const model::v1::TlsInfo& tls() const { return tls_; }
+
+ private:
+  Swarm& swarm_;
+  Env& env_;
+  DataKey key_;
+  model::v1::TlsInfo tls_;
+  bool renewal_wished_ = false;
+  TimerId wrap_timer_ = 0;
+};
+
+}  // namespace skep::agentd

@@ -1,0 +1,136 @@
+#include "core/control/ca/root_rotation.h"
+
+#include "core/link/join_token.h"
+
+namespace skep::control {
+namespace {
+
+constexpr int kWaitingNamed = 10;
+
+std::string hex(const std::string& raw) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  for (const char c : raw) {
+    const auto byte = static_cast<unsigned char>(c);
+    text += kDigits[byte >> 4U];
+    text += kDigits[byte & 15U];
+  }
+  return text;
+}
+
+/// A certificate as somebody with only that root would check it: the proof that the chain holds.
+Status prove(const link::CertifiedKey& issuer, const std::string& chain, const std::string& roots,
+             WallTime now) {
+  SKEP_TRY_ASSIGN(const auto probe, link::make_request());
+  SKEP_TRY_ASSIGN(const std::string leaf,
+                  link::sign_request(issuer, probe.request, {"probe", link::Role::kWorker, "probe"},
+                                     now, link::kCertificateLifeMin));
+  const auto good = link::verify_certificate(leaf + chain, roots, "probe", now);
+  return good ? ok()
+              : Status(Error{Code::kInvalidArgument,
+                             "the certificate cannot be the root of a swarm: what it signs is not "
+                             "accepted (" +
+                                 good.error().message + ")",
+                             "BAD_ROOT"});
+}
+
+bool has_issuer(const model::v1::Node& node, const link::Issuer& wanted) {
+  return node.description().tls().issuer_public_key() == wanted.public_key;
+}
+
+}  // namespace
+
+std::string trusted_roots(const model::v1::RootCa& root) {
+  return root.certificate() + (root.has_rotation() ? root.rotation().certificate() : std::string());
+}
+
+const std::string& wanted_root(const model::v1::RootCa& root) {
+  return root.has_rotation() ? root.rotation().certificate() : root.certificate();
+}
+
+Result<model::v1::RootCa> begin_rotation(const model::v1::RootCa& root,
+                                         const std::string& certificate, const std::string& key,
+                                         WallTime now) {
+  link::CertifiedKey wanted{certificate, key};
+  if (certificate.empty() && key.empty()) {
+    SKEP_TRY_ASSIGN(wanted, link::make_root(now));
+  }
+  SKEP_TRY(link::check_root_pair(wanted, now));
+  model::v1::RootCa changed = root;
+  changed.clear_rotation();
+  SKEP_TRY_ASSIGN(const auto digest, link::certificate_digest(wanted.certificate));
+  SKEP_TRY_ASSIGN(const auto present, link::certificate_digest(root.certificate()));
+  if (digest == present) {
+    return changed;
+  }
+  // One line end, so that two follow each other as text.
+  if (!wanted.certificate.ends_with('\n')) {
+    wanted.certificate += '\n';
+  }
+  auto& rotation = *changed.mutable_rotation();
+  rotation.set_certificate(wanted.certificate);
+  rotation.set_key(wanted.key);
+  SKEP_TRY_ASSIGN(*rotation.mutable_cross_signed(),
+                  link::cross_sign({root.certificate(), root.key()}, wanted.certificate));
+  SKEP_TRY(prove(wanted, "", wanted.certificate, now));
+  SKEP_TRY(prove(wanted, rotation.cross_signed(), root.certificate(), now));
+  return changed;
+}
+
+bool rotation_complete(const store::View& view) {
+  const auto cluster = view.cluster();
+  if (cluster == nullptr || !cluster->root_ca().has_rotation()) {
+    return false;
+  }
+  const auto wanted = link::as_issuer(wanted_root(cluster->root_ca()));
+  if (!wanted) {
+    return false;
+  }
+  for (const auto& [id, node] : view.all<model::v1::Node>()) {
+    if (!has_issuer(*node, *wanted)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+model::v1::RootCa finish_rotation(const model::v1::RootCa& root, Random& random) {
+  model::v1::RootCa done;
+  done.set_certificate(root.rotation().certificate());
+  done.set_key(root.rotation().key());
+  done.set_worker_secret(link::new_token_secret(random));
+  done.set_manager_secret(link::new_token_secret(random));
+  return done;
+}
+
+Result<control::v1::RootStatusResponse> rotation_status(const store::View& view) {
+  const auto cluster = view.cluster();
+  if (cluster == nullptr || cluster->root_ca().certificate().empty()) {
+    return Error{Code::kFailedPrecondition, "this swarm has no certificate authority yet",
+                 "NO_ROOT_CA"};
+  }
+  const auto& root = cluster->root_ca();
+  control::v1::RootStatusResponse status;
+  status.set_certificate(root.certificate());
+  status.set_rotating(root.has_rotation());
+  SKEP_TRY_ASSIGN(const std::string digest, link::certificate_digest(wanted_root(root)));
+  SKEP_TRY_ASSIGN(const link::Issuer wanted, link::as_issuer(wanted_root(root)));
+  status.set_digest(hex(digest));
+  for (const auto& [id, node] : view.all<model::v1::Node>()) {
+    const bool certified = has_issuer(*node, wanted);
+    const bool trusts = node->description().tls().trust_root() == wanted_root(root);
+    status.set_nodes(status.nodes() + 1);
+    status.set_certificates(status.certificates() + (certified ? 1 : 0));
+    status.set_roots(status.roots() + (trusts ? 1 : 0));
+    if ((!certified || (!root.has_rotation() && !trusts)) &&
+        status.waiting_size() < kWaitingNamed) {
+      const bool ready = node->status().state() == model::v1::NODE_STATE_READY;
+      status.add_waiting(
+          (node->description().hostname().empty() ? id : node->description().hostname()) +
+          (ready ? "" : " (down)"));
+    }
+  }
+  return status;
+}
+
+}  // namespace skep::control

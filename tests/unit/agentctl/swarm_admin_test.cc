@@ -1,0 +1,168 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "skep/agent.methods.h"
+#include "skep/control.methods.h"
+#include "tests/unit/agentctl/fake_agent.h"
+
+namespace skep::ctl {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+namespace methods = control::v1::methods;
+
+class SwarmAdmin : public ::testing::Test {
+ protected:
+  SwarmAdmin() {
+    cluster.mutable_meta()->set_version(7);
+    cluster.mutable_spec()->set_task_history_limit(5);
+    agent.table.on_sync<methods::GetCluster>(
+        [this](const auto&) -> Result<control::v1::GetClusterResponse> {
+          control::v1::GetClusterResponse response;
+          *response.mutable_cluster() = cluster;
+          return response;
+        });
+    agent.table.on_sync<methods::UpdateCluster>(
+        [this](const control::v1::UpdateClusterRequest& request)
+            -> Result<control::v1::UpdateClusterResponse> {
+          if (conflicts > 0) {
+            --conflicts;
+            cluster.mutable_meta()->set_version(cluster.meta().version() + 1);
+            return Error{Code::kConflict, "changed", "VERSION_CONFLICT"};
+          }
+          EXPECT_EQ(request.version(), cluster.meta().version());
+          control::v1::UpdateClusterResponse response;
+          if (request.spec().autolock() && !cluster.spec().autolock()) {
+            response.set_unlock_key("SWMKEY-1-abc");
+          }
+          *cluster.mutable_spec() = request.spec();
+          ++updates;
+          return response;
+        });
+    agent.table.on_sync<methods::UnlockKey>([this](const control::v1::UnlockKeyRequest& request)
+                                                -> Result<control::v1::UnlockKeyResponse> {
+      control::v1::UnlockKeyResponse response;
+      response.set_key(request.rotate() ? "SWMKEY-1-new" : key);
+      return response;
+    });
+    agent.table.on_sync<agent::v1::methods::Unlock>(
+        [this](const agent::v1::UnlockRequest& request) -> Result<agent::v1::UnlockResponse> {
+          unlocked_with = request.key();
+          return agent::v1::UnlockResponse();
+        });
+    agent.table.on_sync<methods::RotateRoot>(
+        [this](const control::v1::RotateRootRequest&) -> Result<control::v1::RotateRootResponse> {
+          control::v1::RotateRootResponse response;
+          response.set_digest("d1ce");
+          rotating = 3;
+          return response;
+        });
+    agent.table.on_sync<methods::RootStatus>(
+        [this](const control::v1::RootStatusRequest&) -> Result<control::v1::RootStatusResponse> {
+          control::v1::RootStatusResponse response;
+          response.set_certificate("-----BEGIN CERTIFICATE-----\n");
+          response.set_nodes(2);
+          response.set_rotating(rotating > 0);
+          response.set_certificates(rotating > 1 ? 1 : 2);
+          response.set_roots(rotating > 0 ? 0 : 2);
+          if (rotating > 1) {
+            response.add_waiting("beta (down)");
+          }
+          rotating -= rotating > 0 ? 1 : 0;
+          return response;
+        });
+  }
+  FakeAgent agent;
+  Cli cli{agent};
+  model::v1::Cluster cluster;
+  int conflicts = 0;
+  int updates = 0;
+  int rotating = 0;
+  std::string key;
+  std::string unlocked_with;
+};
+
+TEST_F(SwarmAdmin, UpdateChangesWhatIsGivenAndNothingElse) {
+  const auto done = cli.run({"swarm", "update", "--cert-expiry", "720h", "--dispatcher-heartbeat",
+                             "10s", "--max-snapshots", "3", "--snapshot-interval", "500"});
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_EQ(done.out, "Swarm updated.\n");
+  EXPECT_EQ(cluster.spec().certificate_expiry(), Duration(std::chrono::hours(720)).count());
+  EXPECT_EQ(cluster.spec().heartbeat_period(), Duration(std::chrono::seconds(10)).count());
+  EXPECT_EQ(cluster.spec().snapshots_kept(), 3U);
+  EXPECT_EQ(cluster.spec().snapshot_interval(), 500U);
+  EXPECT_EQ(cluster.spec().task_history_limit(), 5);
+  EXPECT_EQ(cli.run({"swarm", "update", "--task-history-limit", "-3"}).exit_code, 0);
+  EXPECT_EQ(cluster.spec().task_history_limit(), -1);
+}
+
+TEST_F(SwarmAdmin, UpdateTriesAgainWhenSomebodyWasFaster) {
+  conflicts = 2;
+  EXPECT_EQ(cli.run({"swarm", "update", "--task-history-limit", "1"}).out, "Swarm updated.\n");
+  EXPECT_EQ(updates, 1);
+}
+
+TEST_F(SwarmAdmin, UpdateWithoutFlagsPrintsItsUsage) {
+  const auto done = cli.run({"swarm", "update"});
+  EXPECT_THAT(done.out, HasSubstr("--task-history-limit"));
+  const auto bad = cli.run({"swarm", "update", "--cert-expiry", "soon"});
+  EXPECT_NE(bad.exit_code, 0);
+  EXPECT_THAT(bad.err, HasSubstr("soon"));
+  EXPECT_EQ(updates, 0);
+}
+
+TEST_F(SwarmAdmin, TurningAutolockOnTellsTheKey) {
+  auto done = cli.run({"swarm", "update", "--autolock"});
+  EXPECT_THAT(
+      done.out,
+      HasSubstr("Swarm updated.\n\nTo unlock a swarm manager after it restarts, run the "
+                "`agentctl swarm unlock`\ncommand and provide the following key:\n\n"
+                "    SWMKEY-1-abc\n\nPlease remember to store this key in a password manager"));
+  EXPECT_TRUE(cluster.spec().autolock());
+  done = cli.run({"swarm", "update", "--autolock=false"});
+  EXPECT_EQ(done.out, "Swarm updated.\n");
+  EXPECT_FALSE(cluster.spec().autolock());
+}
+
+TEST_F(SwarmAdmin, TheUnlockKeyIsShownAndRotated) {
+  auto done = cli.run({"swarm", "unlock-key"});
+  EXPECT_NE(done.exit_code, 0);
+  EXPECT_THAT(done.err, HasSubstr("no unlock key is set"));
+  key = "SWMKEY-1-abc";
+  EXPECT_THAT(cli.run({"swarm", "unlock-key"}).out, HasSubstr("    SWMKEY-1-abc\n"));
+  EXPECT_EQ(cli.run({"swarm", "unlock-key", "-q"}).out, "SWMKEY-1-abc\n");
+  done = cli.run({"swarm", "unlock-key", "--rotate"});
+  EXPECT_THAT(done.out, HasSubstr("Successfully rotated manager unlock key.\n\n"));
+  EXPECT_THAT(done.out, HasSubstr("    SWMKEY-1-new\n"));
+}
+
+TEST_F(SwarmAdmin, UnlockReadsTheKeyAndSaysWhenThereIsNothingToUnlock) {
+  EXPECT_THAT(cli.run({"swarm", "unlock"}, "x\n").err, HasSubstr("swarm is not locked"));
+  agent.info.set_swarm_state("inactive");
+  EXPECT_THAT(cli.run({"swarm", "unlock"}, "x\n").err,
+              HasSubstr("This node is not part of a swarm"));
+  agent.info.set_swarm_state("locked");
+  const auto done = cli.run({"swarm", "unlock"}, "SWMKEY-1-abc\n");
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_EQ(unlocked_with, "SWMKEY-1-abc");
+}
+
+TEST_F(SwarmAdmin, CaPrintsTheRootAndFollowsARotation) {
+  EXPECT_EQ(cli.run({"swarm", "ca"}).out, "-----BEGIN CERTIFICATE-----\n");
+  EXPECT_EQ(cli.run({"swarm", "ca", "-d"}).exit_code, kExitUsage);
+  EXPECT_EQ(cli.run({"swarm", "ca", "--rotate", "--ca-cert", "/x"}).exit_code, kExitUsage);
+  auto done = cli.run({"swarm", "ca", "--rotate"});
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_THAT(done.out, HasSubstr("desired root digest: sha256:d1ce\n"));
+  EXPECT_THAT(done.out, HasSubstr("rotated TLS certificates:  1/2 nodes"));
+  EXPECT_THAT(done.out, HasSubstr("waiting for beta (down)"));
+  EXPECT_THAT(done.out,
+              HasSubstr("rotated CA certificates:   2/2 nodes\n\n-----BEGIN CERTIFICATE-----\n"));
+  EXPECT_EQ(cli.run({"swarm", "ca", "--rotate", "-q"}).out, "");
+  EXPECT_EQ(cli.run({"swarm", "ca", "--rotate", "--detach"}).out,
+            "desired root digest: sha256:d1ce\n");
+}
+
+}  // namespace
+}  // namespace skep::ctl
