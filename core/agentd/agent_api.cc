@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/agentd/recovery.h"
 #include "core/agentd/version.h"
+#include "core/control/errors.h"
 #include "core/control/managers/role_manager.h"
 #include "core/link/certificate.h"
 #include "core/model/defaults.h"
@@ -224,7 +226,7 @@ void register_agent_api(rpc::MethodTable& table, Env& env, rpc::Caller& caller, 
   auto api = std::make_shared<AgentApi>(env, caller, swarm, plugins, paths, config, installation_id);
   table.on<Info>([api](const auto&, const rpc::CallContext&, auto reply) { api->info(reply); });
   table.on<Init>([&swarm](const agent::v1::InitRequest& request, const rpc::CallContext&, auto reply) {
-    swarm.init(request, [&swarm, reply](Result<std::string> node_id) {
+    const auto done = [&swarm, reply](Result<std::string> node_id) {
       if (!node_id) {
         return reply(std::move(node_id).error());
       }
@@ -232,7 +234,24 @@ void register_agent_api(rpc::MethodTable& table, Env& env, rpc::Caller& caller, 
       response.set_node_id(*node_id);
       response.set_unlock_key(swarm.unlock_key());
       reply(std::move(response));
-    });
+    };
+    request.force_new_cluster() ? swarm.recovery().force_new_cluster(request, done) : swarm.init(request, done);
+  });
+  table.on_stream<Backup>([&swarm](const agent::v1::BackupRequest& request, auto stream) {
+    if (stream.context().principal.kind() == "plugin") {
+      return stream.finish(Error{Code::kPermissionDenied, "plugins take no backups: they hold the swarm's root key",
+                                 "NOT_ALLOWED"});
+    }
+    if (swarm.manager() == nullptr) {
+      return stream.finish(swarm.locked()       ? control::locked()
+                           : swarm.membership() ? control::only_a_worker()
+                                                : control::no_manager());
+    }
+    store::v1::BackupHeader header;
+    header.set_version(kVersion);
+    header.set_advertise_address(swarm.membership()->advertise_address());
+    header.set_listen_address(swarm.membership()->listen_address());
+    swarm.manager()->backup(request.stale(), std::move(header), std::move(stream));
   });
   table.on<Unlock>([&swarm](const agent::v1::UnlockRequest& request, const rpc::CallContext& context, auto reply) {
     if (context.principal.kind() == "plugin") {

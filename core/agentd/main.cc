@@ -8,7 +8,10 @@
 #include <climits>
 #include <cstdio>
 #include <cstdlib>
+#include <iostream>
+#include <string>
 
+#include "core/agentd/backup_command.h"
 #include "core/agentd/daemon.h"
 #include "core/agentd/logging.h"
 #include "core/agentd/version.h"
@@ -49,6 +52,52 @@ std::string clean_root(std::string root) {
     root.pop_back();
   }
   return root;
+}
+
+struct BackupOptions {
+  std::string inspect;
+  std::string verify;
+  RestoreOptions restore;
+  bool force = false;   // swarm init --force-new-cluster
+  bool unlock = false;  // the unlock key is the first line of stdin
+};
+
+/// Whether agentctl asks for something that needs no agent.
+bool wanted(const BackupOptions& options) {
+  return options.force || !options.inspect.empty() || !options.verify.empty() || !options.restore.file.empty();
+}
+
+Result<std::string> work(const BackupWorld& world, const Paths& paths, const BackupOptions& options) {
+  const RestoreOptions& restore = options.restore;
+  if (options.force) {
+    return force_at_start(world, paths, restore.advertise_address, restore.listen_address);
+  }
+  if (!options.inspect.empty()) {
+    return inspect_backup(world, options.inspect, restore.unlock_key);
+  }
+  if (!options.verify.empty()) {
+    const char* temporary = std::getenv("TMPDIR");
+    return verify_backup(world, options.verify, temporary != nullptr ? temporary : "/tmp", restore.unlock_key);
+  }
+  return restore_backup(world, paths, restore);
+}
+
+/// What agentctl asks for; nothing stays running.
+int work_without_agent(const std::string& root, BackupOptions options) {
+  ::umask(0077);
+  PosixDisk disk;
+  PosixRandom random;
+  PosixClock clock;
+  const BackupWorld world{disk, random, clock};
+  if (options.unlock) {
+    std::getline(std::cin, options.restore.unlock_key);
+  }
+  const auto said = work(world, Paths(root), options);
+  if (!said) {
+    return complain(said.error());
+  }
+  std::fputs(said->c_str(), stdout);
+  return std::fflush(stdout) == 0 ? 0 : 1;
 }
 
 int serve(const std::string& root, const std::string& log_level) {
@@ -96,6 +145,17 @@ int main(int argc, char** argv) {
   std::string log_level;
   app.add_option("--root", root, "directory below which all of this agent's files lie (default: $SKEP_ROOT or /)");
   app.add_option("--log-level", log_level, "trace, debug, info, warn or error");
+  skep::agentd::BackupOptions backup;
+  const std::string group = "Without an agent (see 'agentctl backup' and 'swarm init --force-new-cluster')";
+  app.add_option("--backup-inspect", backup.inspect, "say what a backup file holds, and end")->group(group);
+  app.add_option("--backup-verify", backup.verify, "load a backup file into a scratch state, and end")->group(group);
+  app.add_option("--backup-restore", backup.restore.file, "make the swarm of a backup file anew in this root, and end")
+      ->group(group);
+  app.add_option("--advertise-addr", backup.restore.advertise_address, "of the restored manager")->group(group);
+  app.add_option("--listen-addr", backup.restore.listen_address, "of the restored manager")->group(group);
+  app.add_flag("--replace", backup.restore.replace, "restore over what this root holds of the same swarm")->group(group);
+  app.add_flag("--backup-unlock", backup.unlock, "read the unlock key of a locked backup from stdin")->group(group);
+  app.add_flag("--force-new-cluster", backup.force, "make this manager the only one at the next start, and end")->group(group);
   app.set_version_flag("--version", std::string("agentd ") + skep::agentd::kVersion);
   try {
     app.parse(argc, argv);
@@ -107,6 +167,9 @@ int main(int argc, char** argv) {
     return skep::agentd::kExitUsage;
   }
   try {
+    if (skep::agentd::wanted(backup)) {
+      return skep::agentd::work_without_agent(skep::agentd::clean_root(root), backup);
+    }
     return skep::agentd::serve(skep::agentd::clean_root(root), log_level);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "agentd: %s\n", error.what());

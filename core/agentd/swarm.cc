@@ -3,6 +3,7 @@
 #include "core/agentd/address.h"
 #include "core/agentd/credentials.h"
 #include "core/agentd/identity.h"
+#include "core/agentd/recovery.h"
 #include "core/agentd/swarm_security.h"
 #include "core/agentd/version.h"
 #include "core/base/unlock_key.h"
@@ -50,6 +51,7 @@ Swarm::Swarm(Env& env, rpc::Caller& caller, link::Link& link, host::PluginHost& 
       node_caller_(std::make_unique<ManagerCaller>(
           caller, link, book_, [this] { return local_manager(); },
           [this] { return membership_ ? membership_->node_id() : std::string(); })),
+      recovery_(std::make_unique<Recovery>(*this)),
       promotion_(env, *node_caller_, promotion_hooks()),
       drivers_(std::make_unique<Drivers>(plugins)),
       sandboxes_(std::make_unique<node::PosixSandboxMaker>(env, paths.run_dir + "/sandbox")) {
@@ -86,6 +88,7 @@ Status Swarm::start() {
   if (membership_->leaving()) {
     return forget();
   }
+  SKEP_TRY(recovery_->finish());
   if (auto status = membership_->manager() || security_->key().present() ? security_->open() : ok();
       !status) {
     trouble_ = status.error().message;
@@ -98,7 +101,9 @@ Status Swarm::start() {
 
 void Swarm::begin_roles() {
   start_link();
-  if (membership_->manager()) {
+  if (membership_->manager() && membership_->has_recover_at_start()) {
+    recovery_->begin_at_start();
+  } else if (membership_->manager()) {
     start_manager(member_.wrap([this](const Status& status) { manager_started(status); }));
   } else if (env_.disk.exists(paths_.state_dir + "/manager.db") || security_->key().present()) {
     // A demotion that was interrupted: a worker keeps nothing of a manager.
@@ -171,6 +176,7 @@ Status Swarm::start_node() {
   config.default_runtime = config_.default_runtime;
   config.gateway_driver = config_.gateway_network_driver;
   config.dispatcher = kManagerTarget;
+  config.admit = [this](const dispatch::v1::SessionMessage& message) { return recovery_->admit(message); };
   config.on_session = [this](const dispatch::v1::SessionMessage& message) { learn(message); };
   config.on_refused = [this](const Error& error) { link_trouble_ = error.message; };
   config.tls = [this] { return security_->tls(); };
@@ -192,12 +198,17 @@ void Swarm::start_manager(std::function<void(Status)> done) {
     self.set_node_id(membership_->node_id());
     self.set_address(membership_->advertise_address());
     config.bootstrap.push_back(self);
+    config.begins_at_state = membership_->incarnation() != 0;
   }
+  config.incarnation = membership_->incarnation();
   config.join_members = join_members_;
   config.sealer = security_->key().sealer();
   control::Manager::Handlers handlers;
   handlers.on_cluster = [this](const model::v1::Cluster& cluster) { security_->swarm_told(cluster); };
   handlers.on_leading = [this](bool leading) {
+    if (leading) {
+      recovery_->note_bootstrapped();
+    }
     if (leading && (!credentials_ || security_->certificate_expired())) {
       certify_self();
     }
@@ -206,6 +217,7 @@ void Swarm::start_manager(std::function<void(Status)> done) {
     trouble_ = error.message;
     SKEP_ERROR("the manager role stopped; tasks keep running", {"cause", error.message});
   };
+  handlers.on_newer_incarnation = [this](std::uint64_t incarnation) { recovery_->follow(incarnation); };
   handlers.on_removed = [this] { demoted(); };
   manager_ = std::make_unique<control::Manager>(
       env_, caller_, std::make_shared<store::LevelDbBackend>(paths_.state_dir + "/manager.db"),

@@ -26,7 +26,7 @@
 #include "skep/env.h"
 
 namespace skep::agentd {
-
+class Recovery;
 class Swarm {
  public:
   /// `link` answers other nodes; it and everything else given outlives this object.
@@ -40,21 +40,19 @@ class Swarm {
   Status start();
   /// Before stop(), when this agent will be back: managers then wait for it. Within a second.
   void announce_restart(std::function<void()> done);
-  /// Other nodes take this one's tasks over. ok() once none is left here; kTimeout TASKS_LEFT after
-  /// `patience`: then it takes tasks again.
+  /// Others take this node's tasks over. kTimeout TASKS_LEFT after `patience`: then it takes tasks again.
   void hand_over(Duration patience, std::function<void(Status)> done);
-  /// Stops manager and node side; tasks stay.
-  void stop(std::function<void()> done);
+  void stop(std::function<void()> done);  ///< manager and node side; tasks stay
   /// Makes a new swarm with this node as its manager. Answers the node id once the node is in it.
   void init(const agent::v1::InitRequest& request, std::function<void(Result<std::string>)> done);
   /// Makes this machine a node of the swarm whose managers are named. Answers once its node side runs.
   void join(const agent::v1::JoinRequest& request, std::function<void(Status)> done);
-  /// Stops every task of this node and forgets the swarm.
-  void leave(bool force, std::function<void(Status)> done);
+  void leave(bool force, std::function<void(Status)> done);  ///< ends every task, forgets the swarm
   /// Opens a locked manager. kFailedPrecondition NOT_IN_SWARM, NOT_LOCKED; see DataKey::unlock.
   void unlock(const std::string& key, std::function<void(Status)> done);
   [[nodiscard]] bool locked() const;  ///< waits for its unlock key: only its node side runs
   [[nodiscard]] const std::string& unlock_key() const;
+  [[nodiscard]] Recovery& recovery() { return *recovery_; }  ///< when the other managers are lost
   void drivers_changed();
   [[nodiscard]] control::Manager* manager() { return manager_.get(); }
   [[nodiscard]] node::NodeAgent* node() { return node_.get(); }
@@ -66,6 +64,7 @@ class Swarm {
   model::v1::NodeDescription describe();
 
  private:
+  friend class Recovery;
   class Drivers;   // PluginHost as the node side's DriverDirectory
   class Security;  // data key, lock, certificates as the swarm wants them (swarm_security.h)
   void tell_manager_of_consensus();  // its log is opened again after a restart of the plugin
@@ -132,6 +131,7 @@ class Swarm {
   std::optional<link::Credentials> credentials_;
   std::unique_ptr<ManagerCaller> node_caller_;
   std::unique_ptr<link::Joining> joining_;
+  std::unique_ptr<Recovery> recovery_;
   MemberToken member_;
   std::vector<consensus::v1::Member> join_members_;  // as the join answered, until the log tells
   Promotion promotion_;

@@ -51,11 +51,15 @@ std::optional<link::Role> Swarm::certificate_role() const {
 }
 
 Status Swarm::taken_in(const manager::v1::JoinResponse& answer) {
+  if (answer.incarnation() < membership_->incarnation()) {
+    return Error{Code::kUnavailable, "those managers belong to an older incarnation of the swarm", "OLD_INCARNATION"};
+  }
   SKEP_TRY(security_->take(answer));
   auto changed = *membership_;
   changed.set_member_id(answer.member_id());
   changed.set_manager(true);
   changed.set_bootstrapped(true);
+  changed.set_incarnation(answer.incarnation());
   SKEP_TRY(save_membership(paths_, env_.disk, changed));
   *membership_ = std::move(changed);
   join_members_.assign(answer.members().begin(), answer.members().end());

@@ -123,6 +123,8 @@ void ConsensusClient::open_log() {
   request.set_cluster_id(config_.cluster_id);
   request.set_applied_index(store_.applied_index());
   request.set_applied_term(store_.applied_term());
+  request.set_begins_after_applied(config_.begins_after_applied);
+  request.set_recover(config_.recover);
   for (const auto& member : config_.bootstrap) {
     *request.add_bootstrap() = member;
   }
@@ -160,6 +162,18 @@ void ConsensusClient::on_opened(Result<consensus::v1::StartResponse> response) {
   }
   if (alive_ != nullptr && is_leader_) {
     confirm_leadership();  // the event overtook the answer
+  }
+  if (alive_ != nullptr && config_.recover) {
+    last_index_ = response->last_index();
+    check_read_out();
+  }
+}
+
+void ConsensusClient::check_read_out() {
+  if (open_ && config_.recover && store_.applied_index() >= last_index_) {
+    if (auto told = std::exchange(handlers_.on_read_out, nullptr)) {
+      env_.loop.post(guarded(std::move(told)));
+    }
   }
 }
 
@@ -200,6 +214,7 @@ Result<consensus::v1::CommittedResponse> ConsensusClient::on_committed(
       return std::move(applied).error();
     }
   }
+  check_read_out();
   consensus::v1::CommittedResponse response;
   response.set_applied_index(store_.applied_index());
   return response;

@@ -36,6 +36,8 @@ class ConsensusClient final : public store::Proposer {
     std::chrono::milliseconds proposal_timeout{30'000};
     /// What the log's entries are sealed with; nullptr: not at all.
     std::shared_ptr<const base::Sealer> sealer = {};
+    bool begins_after_applied = false;  ///< as StartRequest says
+    bool recover = false;               ///< the log is only read to its end: on_read_out
   };
   struct Handlers {
     /// true: this manager leads and has applied everything committed before; false: no longer.
@@ -48,6 +50,8 @@ class ConsensusClient final : public store::Proposer {
     std::function<void(const std::vector<consensus::v1::Member>&)> on_members = {};
     /// Another member leads (0: nobody known), or this one does.
     std::function<void(std::uint64_t leader_id)> on_leader = {};
+    /// The store holds everything that a log opened with `recover` does. Once.
+    std::function<void()> on_read_out = {};
   };
 
   ConsensusClient(Env& env, rpc::Caller& caller, store::Store& store, Config config,
@@ -95,6 +99,7 @@ class ConsensusClient final : public store::Proposer {
   Result<consensus::v1::MembersResponse> on_members(const consensus::v1::MembersRequest& request);
   void on_opened(Result<consensus::v1::StartResponse> response);
   void open_log();
+  void check_read_out();
   void reopen_later();
   void confirm_leadership();
   void set_leading(bool leading);
@@ -127,6 +132,7 @@ class ConsensusClient final : public store::Proposer {
   std::vector<consensus::v1::Member> members_;
   std::string trouble_;
   std::uint64_t leader_id_ = 0;
+  std::uint64_t last_index_ = 0;  // of a log that is only read
   std::uint64_t term_ = 0;
   bool is_leader_ = false;  // as the log says
   bool leading_ = false;    // and everything committed before is applied

@@ -14,7 +14,24 @@ namespace {
 constexpr Duration kLoadRetry = std::chrono::seconds{5};  // while the disk is full
 constexpr std::size_t kWaitersMax = 1'024;
 
+ConsensusClient::Config log_config(const ManagerConfig& config) {
+  ConsensusClient::Config log;
+  log.target = config.consensus_target;
+  log.cluster_id = log_identity(config.cluster_id, config.incarnation);
+  log.node_id = config.node_id;
+  log.member_id = config.member_id;
+  log.bootstrap = config.bootstrap;
+  log.begins_after_applied = config.begins_at_state;
+  log.recover = config.recover;
+  log.sealer = config.sealer;
+  return log;
+}
+
 }  // namespace
+
+std::string log_identity(const std::string& cluster_id, std::uint64_t incarnation) {
+  return incarnation == 0 ? cluster_id : cluster_id + "." + std::to_string(incarnation);
+}
 
 Manager::Impl::Impl(Env& e, rpc::Caller& local, std::shared_ptr<store::StateBackend> b,
                     ManagerConfig c, Handlers h, bus::Peers* p)
@@ -34,32 +51,29 @@ Manager::Impl::Impl(Env& e, rpc::Caller& local, std::shared_ptr<store::StateBack
             client->snapshot_available(mark.index, mark.term);
           },
           [this](const std::string& reason) { disk_trouble_changed(reason); }});
-  ConsensusClient::Config log;
-  log.target = config.consensus_target;
-  log.cluster_id = config.cluster_id;
-  log.node_id = config.node_id;
-  log.member_id = config.member_id;
-  log.bootstrap = config.bootstrap;
-  log.sealer = config.sealer;
   client = std::make_unique<ConsensusClient>(
-      leader_env, caller, store, std::move(log),
+      leader_env, caller, store, log_config(config),
       ConsensusClient::Handlers{
           [this](bool leading, std::uint64_t term) { leading ? step_up(term) : step_down(); },
           [this] { answer_start(ok()); }, [this](const Error& error) { fail(error); },
           [this](const auto& members) { members_changed(members); },
-          [this](std::uint64_t leader_id) { leader_changed(leader_id); }});
+          [this](std::uint64_t leader_id) { leader_changed(leader_id); },
+          [this] { read_out(); }});
   mail =
       std::make_unique<RaftMail>(caller, peers,
                                  RaftMail::Config{config.consensus_target, config.member_id,
                                                   config.address, [this] { removal->suspect(); }});
   removal = std::make_unique<RemovalWatch>(env.loop, peers, *mail, config.member_id,
-                                           [this] { removed(); });
+                                           config.incarnation,
+                                           [this](std::uint64_t newest) { removed(newest); });
   mail->set_members(config.join_members);
   state_source = std::make_unique<StateSource>(env, *disk);
+  backups = std::make_unique<BackupSource>(*disk, config.sealer, env.random);
   state_fetch =
       std::make_unique<StateFetch>(env, peers, *mail, store, *disk,
                                    StateFetch::Hooks{[this] {
                                                        state_source->drop_all(manager_stopped());
+                                                       backups->drop_all(manager_stopped());
                                                        client->hold_entries();
                                                      },
                                                      [this](bool) {
@@ -205,6 +219,7 @@ void Manager::Impl::stop(std::function<void(Status)> done) {
   removal->stop();
   state_fetch->stop();
   state_source->drop_all(manager_stopped());
+  backups->drop_all(manager_stopped());
   store.unsubscribe(removals);
   api->end_streams(manager_stopped());
   for (auto& [id, waiter] : std::exchange(waiters, {})) {
@@ -227,6 +242,7 @@ void Manager::Impl::step_up(std::uint64_t term) {
   clock.set();
   const LoopContext context{leader_env, store.view(), *client};
   Dispatcher::Settings settings;
+  settings.incarnation = config.incarnation;
   settings.leader_epoch = term;
   settings.managers = manager_addresses();
   if (!config.address.empty()) {
@@ -236,7 +252,8 @@ void Manager::Impl::step_up(std::uint64_t term) {
   dispatcher = service.get();
   loops.push_back(std::move(service));
   auto roles = std::make_unique<RoleManagerService>(
-      context, caller, RoleManagerService::Config{config.consensus_target, config.cluster_id});
+      context, caller, RoleManagerService::Config{config.consensus_target, config.cluster_id,
+                                                            config.incarnation});
   role_manager = roles.get();
   loops.push_back(std::move(roles));
   for (const auto& factory : factories) {

@@ -17,6 +17,7 @@
 #include "core/control/leader_route.h"
 #include "core/store/disk_state.h"
 #include "core/store/store.h"
+#include "skep/agent.methods.h"
 #include "skep/env.h"
 #include "skep/rpc.h"
 
@@ -37,7 +38,15 @@ struct ManagerConfig {
   /// Seals what goes to the log and to the disk, and is given to managers that join; nullptr:
   /// nothing is sealed (simulations).
   std::shared_ptr<const base::Sealer> sealer = {};
+  /// Of the swarm; members of different ones never understand each other. See agent.proto.
+  std::uint64_t incarnation = 0;
+  /// With `bootstrap`: a new log behind the state that is there (a recovered swarm).
+  bool begins_at_state = false;
+  /// The other managers are lost: this one only takes what its log holds, see on_read_out. It never leads.
+  bool recover = false;
 };
+/// What consensus knows the swarm as: the cluster id, and the incarnation when there was more than one.
+std::string log_identity(const std::string& cluster_id, std::uint64_t incarnation);
 
 class Manager {
  public:
@@ -56,6 +65,10 @@ class Manager {
     std::function<void()> on_removed = {};
     /// The Cluster object as this manager knows it: after the start, and whenever it changed.
     std::function<void(const model::v1::Cluster&)> on_cluster = {};
+    /// Just before on_removed: the swarm goes on without this manager in a newer incarnation.
+    std::function<void(std::uint64_t incarnation)> on_newer_incarnation = {};
+    /// With ManagerConfig::recover: the state holds everything that the log does. stop() writes it.
+    std::function<void()> on_read_out = {};
   };
 
   /// `caller` reaches the consensus driver and the drivers of this node. `backend` is shared with
@@ -88,6 +101,11 @@ class Manager {
   /// when they are there already (a repeat after a crash).
   void bootstrap(model::v1::Cluster cluster, model::v1::Node self,
                  std::function<void(Status)> done);
+
+  /// The state as a backup file, with everything acknowledged before. `stale`: without asking the other
+  /// managers, so what this one knows. `header` says what only the agent knows.
+  void backup(bool stale, store::v1::BackupHeader header,
+              rpc::TypedServerStream<agent::v1::methods::Backup> stream);
 
   /// Runs `then` at once when leading, else as soon as; kUnavailable "NO_LEADER" after `wait`.
   void when_leading(Duration wait, std::function<void(Status)> then);

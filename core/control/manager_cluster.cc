@@ -66,7 +66,7 @@ void Manager::Impl::members_changed(const std::vector<consensus::v1::Member>& me
                                   [this](const auto& one) { return one.id() == config.member_id; });
   // A new member applies what was before its time: only who was in can be out.
   if (std::exchange(was_member, member || was_member) && !member) {
-    return removed();
+    return removed(config.incarnation);
   }
   wake_waiters();
 }
@@ -92,6 +92,7 @@ Result<DispatcherService*> Manager::Impl::serving_dispatcher() const {
 
 dispatch::v1::SessionMessage Manager::Impl::redirect() const {
   dispatch::v1::SessionMessage message;
+  message.set_incarnation(config.incarnation);
   for (auto& address : manager_addresses()) {
     message.add_managers(std::move(address));
   }
@@ -124,10 +125,13 @@ void Manager::Impl::hand_over(std::function<void()> done) {
   });
 }
 
-void Manager::Impl::removed() {
-  env.loop.post([this, token = std::weak_ptr<char>(alive)] {
+void Manager::Impl::removed(std::uint64_t incarnation) {
+  env.loop.post([this, incarnation, token = std::weak_ptr<char>(alive)] {
     if (token.expired() || ended) {
       return;
+    }
+    if (incarnation > config.incarnation && handlers.on_newer_incarnation) {
+      handlers.on_newer_incarnation(incarnation);
     }
     SKEP_WARN("this node is no manager any more", {"member", config.member_id});
     auto started = std::exchange(on_started, nullptr);
@@ -141,6 +145,40 @@ void Manager::Impl::removed() {
         on_removed();
       }
     });
+  });
+}
+
+void Manager::Impl::read_out() {
+  if (const auto on_read_out = handlers.on_read_out) {
+    on_read_out();
+  }
+}
+
+void Manager::Impl::backup(bool stale, store::v1::BackupHeader header, BackupSource::Stream stream) {
+  if (ended || !client->is_open()) {
+    return stream.finish(fatal ? *fatal : manager_stopped());
+  }
+  const auto cluster = store.view().cluster();
+  header.set_cluster_id(config.cluster_id);
+  header.set_incarnation(config.incarnation);
+  header.set_node_id(config.node_id);
+  header.set_feature_level(cluster == nullptr ? 0 : cluster->feature_level());
+  header.set_made_at(env.clock.wall_now());
+  const auto serve = [this, header, stream] {
+    const auto swarm = store.view().cluster();
+    backups->serve(store.applied_index(), header, swarm == nullptr ? "" : swarm->unlock_key(),
+                   stream);
+  };
+  if (stale) {
+    return serve();
+  }
+  client->read_barrier([serve, stream](Status status) mutable {
+    if (status) {
+      return serve();
+    }
+    Error error = no_leader();
+    error.message += "; '--stale' takes what this manager knows, which may lack the newest changes";
+    stream.finish(std::move(error));
   });
 }
 
@@ -207,9 +245,13 @@ void Manager::Impl::add_keys(manager::v1::JoinResponse& response) const {
 void Manager::Impl::check_member(const manager::v1::CheckMemberRequest& request,
                                  const rpc::CallContext& context,
                                  rpc::Reply<manager::v1::CheckMemberResponse> reply) {
-  // Who asks whether it was removed may already be no manager any more.
+  // Any node may ask: one that was demoted, or left behind by a recovery, only believes to be a manager.
   if (context.principal.kind() != "node") {
-    return reply(Error{Code::kPermissionDenied, "only nodes may ask that", "NOT_A_NODE"});
+    return reply(Error{Code::kPermissionDenied, "only nodes may ask that", "NOT_THIS_NODE"});
+  }
+  if (request.incarnation() > config.incarnation) {
+    return reply(Error{Code::kUnavailable,
+                       "this manager belongs to an older incarnation of the swarm", "OLD_INCARNATION"});
   }
   const auto route = leader();
   if (!route) {
@@ -219,16 +261,18 @@ void Manager::Impl::check_member(const manager::v1::CheckMemberRequest& request,
     return pass_on<manager::v1::methods::CheckMember>(peers, *route, request, std::move(reply));
   }
   // With a barrier: a leader that was cut off may not know newer members.
-  client->read_barrier([this, id = request.member_id(), reply](Status status) {
+  const bool here = request.incarnation() == config.incarnation;
+  client->read_barrier([this, here, id = request.member_id(), reply](Status status) {
     if (!status || role_manager == nullptr) {
       return reply(no_leader());
     }
-    role_manager->ask([id, reply](const Result<consensus::v1::StatusResponse>& now) {
+    role_manager->ask([here, id, incarnation = config.incarnation, reply](const Result<consensus::v1::StatusResponse>& now) {
       if (!now) {
         return reply(now.error());
       }
       manager::v1::CheckMemberResponse response;
-      response.set_member(std::any_of(now->members().begin(), now->members().end(),
+      response.set_incarnation(incarnation);
+      response.set_member(here && std::any_of(now->members().begin(), now->members().end(),
                                       [id](const auto& member) { return member.id() == id; }));
       reply(std::move(response));
     });

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/control/api/control_api.h"
+#include "core/control/backup/backup_source.h"
 #include "core/control/dispatcher/dispatcher_service.h"
 #include "core/control/leader_clock.h"
 #include "core/control/errors.h"
@@ -58,7 +59,9 @@ class Manager::Impl {
   /// What a new member needs besides its id.
   void add_keys(manager::v1::JoinResponse& response) const;
   /// This manager is no member of the log any more: it ends and tells.
-  void removed();
+  void removed(std::uint64_t incarnation);  // of the swarm it was removed from
+  void read_out();
+  void backup(bool stale, store::v1::BackupHeader header, BackupSource::Stream stream);
   void check_demotion(const std::string& node_id, std::function<void(Status)> done);
   [[nodiscard]] bool is_member(const std::string& node_id) const;
   void join(const manager::v1::JoinRequest& request, const rpc::CallContext& context,
@@ -94,6 +97,7 @@ class Manager::Impl {
   std::unique_ptr<RemovalWatch> removal;
   std::unique_ptr<StateSource> state_source;
   std::unique_ptr<StateFetch> state_fetch;
+  std::unique_ptr<BackupSource> backups;
   std::unique_ptr<Forwarder> forwarder;
   std::unique_ptr<ControlApi> api;
   std::vector<LoopFactory> factories;

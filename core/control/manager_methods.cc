@@ -196,6 +196,9 @@ void Manager::bootstrap(model::v1::Cluster cluster, model::v1::Node self,
                         std::function<void(Status)> done) {
   impl_->bootstrap(std::move(cluster), std::move(self), std::move(done));
 }
+void Manager::backup(bool stale, store::v1::BackupHeader header, BackupSource::Stream stream) {
+  impl_->backup(stale, std::move(header), std::move(stream));
+}
 void Manager::when_leading(Duration wait, std::function<void(Status)> then) {
   impl_->when_leading(wait, std::move(then));
 }

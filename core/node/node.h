@@ -34,6 +34,8 @@ struct NodeConfig {
   std::string default_runtime = "oci";
   std::string gateway_driver = "bridge";   ///< network/bridge gives tasks the way out
   std::string gateway_network = "skep_gwbridge";
+  /// Asked first about every session message: an error ends the session, and another manager is tried.
+  std::function<Status(const dispatch::v1::SessionMessage&)> admit = {};
   /// Told of every session message: who the managers are, who leads, what this node should be.
   std::function<void(const dispatch::v1::SessionMessage&)> on_session = {};
   /// Told when a manager refuses this node's session for a reason that people must look into.

@@ -112,6 +112,9 @@ void Session::connect() {
 }
 
 void Session::on_message(const dispatch::v1::SessionMessage& message) {
+  if (const Status admitted = config_.admit ? config_.admit(message) : ok(); !admitted) {
+    return lost(admitted.error().message);
+  }
   if (config_.on_session) {
     config_.on_session(message);
   }

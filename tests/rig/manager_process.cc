@@ -70,6 +70,9 @@ void ManagerProcess::start(std::vector<consensus::v1::Member> bootstrap) {
       on_leading(leading);
     }
   };
+  if (tune) {
+    tune(config, handlers);
+  }
   manager = std::make_unique<control::Manager>(process.env, caller, backend, std::move(config),
                                                std::move(handlers), peers.get());
   peers->on_gone = [this](const std::string& gone) { manager->peer_gone(gone); };

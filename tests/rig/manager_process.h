@@ -70,6 +70,8 @@ class ManagerProcess {
   int step_ups = 0;
   int clusters_told = 0;  ///< how often it told of the Cluster object
   std::function<void(bool leading)> on_leading;
+  /// Called in every start, before the manager is made; for what is not as usual.
+  std::function<void(control::ManagerConfig&, control::Manager::Handlers&)> tune;
   /// Called in every start, before the manager starts.
   std::function<void(ManagerProcess&)> on_start;
 

@@ -26,6 +26,7 @@ void add_all_commands(Command& root) {
   add_login_commands(root);
   add_doctor_command(root);
   add_completion_commands(root);
+  add_backup_commands(root);
   add_later_commands(root);
 }
 

@@ -29,6 +29,7 @@ void add_plugin_commands(Command& root);
 void add_bus_commands(Command& root);
 void add_doctor_command(Command& root);
 void add_completion_commands(Command& root);
+void add_backup_commands(Command& root);
 void add_later_commands(Command& root);
 /// A verb of Docker's whose part comes later: it answers so (kUnimplemented).
 void add_not_yet(Command& parent, const char* name, const char* summary, std::string reason);

@@ -8,6 +8,7 @@
 #include "core/agentctl/context.h"
 #include "core/agentctl/nouns/nouns.h"
 #include "core/agentctl/nouns/swarm.h"
+#include "core/agentctl/nouns/without_agent.h"
 #include "core/model/defaults.h"
 #include "skep/agent.methods.h"
 #include "skep/ca.methods.h"
@@ -94,10 +95,27 @@ Result<std::string> join_command(Client& agent, bool manager, bool rotate, std::
   return fmt::format("    agentctl swarm join --token {} {}\n", answer.token(), address);
 }
 
+/// With agentd stopped: it goes on alone as soon as it is started.
+Result<int> force_without_agent(Context& context, const agent::v1::InitRequest& request) {
+  std::vector<std::string> words = {"--root", context.root, "--force-new-cluster"};
+  if (!request.advertise_address().empty()) {
+    words.insert(words.end(), {"--advertise-addr", request.advertise_address()});
+  }
+  if (!request.listen_address().empty()) {
+    words.insert(words.end(), {"--listen-addr", request.listen_address()});
+  }
+  return run_agentd(context, std::move(words));
+}
+
 Result<int> init(Context& context, const InitOptions& options) {
   SKEP_TRY(check_pools(options.request));
-  SKEP_TRY_ASSIGN(Client * agent, context.agent());
-  SKEP_TRY_ASSIGN(const auto answer, agent->call<agent::v1::methods::Init>(kCore, options.request));
+  auto connected = context.agent();
+  if (!connected && connected.error().code == Code::kUnavailable && options.request.force_new_cluster()) {
+    return force_without_agent(context, options.request);
+  }
+  SKEP_TRY_ASSIGN(Client * agent, std::move(connected));
+  SKEP_TRY_ASSIGN(const auto answer, agent->call<agent::v1::methods::Init>(kCore, options.request,
+                                                                           std::chrono::minutes(2)));
   SKEP_TRY_ASSIGN(const std::string command, join_command(*agent, false, false, nullptr));
   context.out << fmt::format(
       "Swarm initialized: current node ({}) is now a manager.\n\n"
@@ -155,7 +173,7 @@ void add_init(Command& swarm) {
                  [&request](const std::string& v) { return set_mask(request, v); });
   command.parsed("--data-path-port", "uint", "UDP port of the data path (default 4789)",
                  [&request](const std::string& v) { return set_port(request, v); });
-  command.parsed("--force-new-cluster", "", "Make a one-manager swarm of this node's state",
+  command.parsed("--force-new-cluster", "", "The other managers are lost: go on with this node as the one manager",
                  [&request](const std::string& v) -> Status {
                    SKEP_TRY_ASSIGN(const bool on, parse_switch(v));
                    request.set_force_new_cluster(on);
@@ -292,7 +310,6 @@ void add_later_commands(Command& root) {
               "networks that people create come with a later version; host, none and bridge exist");
   add_not_yet(root, "secret", "manage secrets", "secrets come with a later version");
   add_not_yet(root, "config", "manage configs", "configs come with a later version");
-  add_not_yet(root, "backup", "back up the swarm's state", "backups come with a later version");
 }
 
 }  // namespace skep::ctl

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <functional>
-#include <istream>
 #include <memory>
 #include <ostream>
 #include <vector>
@@ -10,7 +9,7 @@
 #include "core/agentctl/context.h"
 #include "core/agentctl/nouns/nouns.h"
 #include "core/agentctl/nouns/swarm.h"
-#include "core/agentctl/terminal.h"
+#include "core/agentctl/nouns/without_agent.h"
 #include "skep/agent.methods.h"
 #include "skep/control.methods.h"
 
@@ -113,18 +112,7 @@ Result<int> unlock(Context& context) {
     return Error{Code::kFailedPrecondition, "swarm is not locked", "NOT_LOCKED"};
   }
   agent::v1::UnlockRequest request;
-  {
-    if (context.terminal.input) {
-      context.out << "Enter unlock key: " << std::flush;
-    }
-    const NoEcho quiet;
-    std::string key;
-    std::getline(context.in, key);
-    request.set_key(key);
-  }
-  if (context.terminal.input) {
-    context.out << '\n';
-  }
+  request.set_key(ask_unlock_key(context));
   SKEP_TRY(agent->call<agent::v1::methods::Unlock>(kCore, request));
   return 0;
 }

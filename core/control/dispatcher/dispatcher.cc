@@ -186,6 +186,7 @@ void Dispatcher::send_session(const std::string& session_id, Session& session, E
     message.add_managers(manager);
   }
   message.set_leader_epoch(settings_.leader_epoch);
+  message.set_incarnation(settings_.incarnation);
   message.set_leader(settings_.self);
   append(effects, effect::SendSession{session_id, std::move(message)});
 }

@@ -55,8 +55,8 @@ class Dispatcher {
     std::uint64_t leader_epoch = 1;          ///< the term
     std::vector<std::string> managers = {};  ///< "ID=HOST:PORT"
     std::string self = {};                   ///< of this one, which leads; may be empty
+    std::uint64_t incarnation = 0;           ///< of the swarm
   };
-
   /// `view` and `random` outlive this object.
   Dispatcher(const store::View& view, Random& random, Settings settings);
   ~Dispatcher();

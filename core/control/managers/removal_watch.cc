@@ -16,8 +16,14 @@ constexpr std::chrono::milliseconds kAskDeadline{5'000};
 }  // namespace
 
 RemovalWatch::RemovalWatch(Loop& loop, bus::Peers* peers, const RaftMail& mail, std::uint64_t self,
-                           std::function<void()> on_removed)
-    : loop_(loop), peers_(peers), mail_(mail), self_(self), on_removed_(std::move(on_removed)) {}
+                           std::uint64_t incarnation,
+                           std::function<void(std::uint64_t)> on_removed)
+    : loop_(loop),
+      peers_(peers),
+      mail_(mail),
+      self_(self),
+      incarnation_(incarnation),
+      on_removed_(std::move(on_removed)) {}
 
 RemovalWatch::~RemovalWatch() {
   stop();
@@ -72,6 +78,7 @@ void RemovalWatch::ask() {
   asking_ = true;
   manager::v1::CheckMemberRequest request;
   request.set_member_id(self_);
+  request.set_incarnation(incarnation_);
   rpc::call<manager::v1::methods::CheckMember>(
       peers_->to(next->second.node_id(), next->second.address()), "core", request,
       {.deadline = kAskDeadline},
@@ -84,7 +91,7 @@ void RemovalWatch::ask() {
         if (response && !response->member()) {
           SKEP_WARN("this manager was removed from the swarm's managers", {"member", self_});
           stop();
-          on_removed_();
+          on_removed_(response->incarnation());
         }
       });
 }

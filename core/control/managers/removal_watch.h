@@ -16,9 +16,10 @@ namespace skep::control {
 
 class RemovalWatch {
  public:
-  /// `peers` nullptr: nobody can be asked. `on_removed` is called once, from the loop.
+  /// `self` is the member of that incarnation of the swarm. `peers` nullptr: nobody can be asked.
+  /// `on_removed` is called once, from the loop, with the incarnation that does not know it.
   RemovalWatch(Loop& loop, bus::Peers* peers, const RaftMail& mail, std::uint64_t self,
-               std::function<void()> on_removed);
+               std::uint64_t incarnation, std::function<void(std::uint64_t)> on_removed);
   ~RemovalWatch();
   RemovalWatch(const RemovalWatch&) = delete;
   RemovalWatch& operator=(const RemovalWatch&) = delete;
@@ -37,7 +38,8 @@ class RemovalWatch {
   bus::Peers* const peers_;
   const RaftMail& mail_;
   const std::uint64_t self_;
-  const std::function<void()> on_removed_;
+  const std::uint64_t incarnation_;
+  const std::function<void(std::uint64_t)> on_removed_;
   std::uint64_t last_asked_ = 0;  // member id
   bool asking_ = false;
   TimerId timer_ = 0;

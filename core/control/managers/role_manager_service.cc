@@ -262,6 +262,7 @@ void RoleManagerService::await_member(const std::shared_ptr<Join>& join) {
       manager::v1::JoinResponse response;
       response.set_member_id(join->member_id);
       response.set_cluster_id(config_.cluster_id);
+      response.set_incarnation(config_.incarnation);
       *response.mutable_members() = members;
       look();
       return join->reply(std::move(response));

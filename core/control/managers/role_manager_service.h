@@ -21,6 +21,7 @@ class RoleManagerService final : public ControlLoop {
   struct Config {
     std::string consensus_target;
     std::string cluster_id;
+    std::uint64_t incarnation = 0;
   };
   using OnStatus = std::function<void(Result<consensus::v1::StatusResponse>)>;
 

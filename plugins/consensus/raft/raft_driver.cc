@@ -37,17 +37,23 @@ void RaftDriver::stop() {
     return;
   }
   alive_.reset();
+  leadership_->stop();
+  members_->stop();
+  close_log();
+}
+
+void RaftDriver::close_log() {
   for (TimerId* timer : {&tick_timer_, &stall_timer_, &delivery_timer_, &fetch_timer_}) {
     env_->loop.cancel_timer(std::exchange(*timer, 0));
   }
-  leadership_->stop();
-  members_->stop();
   const Error stopped{Code::kTimeout, "the log is being closed; whether it took this is unknown",
                       "PROPOSAL_UNKNOWN"};
   for (auto& [index, proposal] : std::exchange(proposals_, {})) {
     proposal.done(stopped);
   }
   fail_reads({Code::kUnavailable, "the log is being closed", "LOG_CLOSED"});
+  stalled_.reset();
+  unsynced_bytes_ = 0;
   raft_.reset();
   wal_.reset();
 }
@@ -82,6 +88,9 @@ Status RaftDriver::ready_for_calls() const {
   }
   if (stalled_) {
     return Error{Code::kResourceExhausted, "the log waits for disk space: free some", "DISK_FULL"};
+  }
+  if (recovering_) {
+    return Error{Code::kFailedPrecondition, "the swarm is being recovered from this log", "RECOVERING"};
   }
   return ok();
 }

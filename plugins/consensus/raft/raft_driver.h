@@ -58,8 +58,13 @@ class RaftDriver final : public ConsensusDriver {
 
  private:
   Status open_log(const consensus::v1::StartRequest& request);
+  Status open_wal(const consensus::v1::StartRequest& request);
+  /// To be read to its end: no member, no vote, no new entry.
+  Status open_for_recovery(const consensus::v1::StartRequest& request);
+  void close_log();
   Status check_applied(const consensus::v1::StartRequest& request) const;
   Status bootstrap(const consensus::v1::StartRequest& request);
+  Status begin_after(const consensus::v1::StartRequest& request);
   Result<Membership> members_at(Index index);
   Status reopen(const consensus::v1::StartRequest& request);
   [[nodiscard]] Status ready_for_calls() const;
@@ -123,6 +128,7 @@ class RaftDriver final : public ConsensusDriver {
   Index snapshot_wanted_at_ = 0;
   bool fetching_ = false;  ///< the core was asked for the state at the mark
   bool pump_scheduled_ = false;
+  bool recovering_ = false;  ///< the log is only read, see StartRequest.recover
   TimerId tick_timer_ = 0;
   TimerId stall_timer_ = 0;
   TimerId delivery_timer_ = 0;

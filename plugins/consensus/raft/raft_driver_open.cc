@@ -65,7 +65,14 @@ void RaftDriver::open(const v1::StartRequest& request, Reply<v1::StartResponse> 
     return reply(Error{Code::kResourceExhausted, "the log waits for disk space: free some", "DISK_FULL"});
   }
   Status opened = ok();
-  guarded([&] { opened = raft_ == nullptr ? open_log(request) : reopen(request); });
+  if (raft_ != nullptr && recovering_ != request.recover()) {
+    close_log();
+  }
+  guarded([&] {
+    opened = raft_ != nullptr      ? reopen(request)
+             : request.recover() ? open_for_recovery(request)
+                                 : open_log(request);
+  });
   if (failure_) {
     return reply(*failure_);
   }
@@ -86,7 +93,9 @@ void RaftDriver::open(const v1::StartRequest& request, Reply<v1::StartResponse> 
     out.set_learner(member.learner);
   }
   reply(std::move(response));
-  leadership_->repeat();
+  if (!recovering_) {
+    leadership_->repeat();
+  }
   schedule_pump();
 }
 
@@ -148,14 +157,65 @@ Result<Membership> RaftDriver::members_at(Index index) {
   return members;
 }
 
-Status RaftDriver::open_log(const v1::StartRequest& request) {
+Status RaftDriver::begin_after(const v1::StartRequest& request) {
+  // The term first: a crash in between leaves a log that is still empty.
+  SKEP_TRY(wal_->append({}, HardState{std::max<Term>(request.applied_term(), 1), kNobody, 0}));
+  SKEP_TRY(wal_->sync());
+  SnapshotMark mark;
+  mark.index = request.applied_index();
+  mark.term = std::max<Term>(request.applied_term(), 1);
+  ConfigChange first;
+  for (const v1::Member& member : request.bootstrap()) {
+    first.steps.push_back({MemberStep::Kind::kAdd,
+                           {member.id(), member.node_id(), member.address(), member.learner()}});
+  }
+  SKEP_TRY_ASSIGN(mark.membership, apply_change({}, first));
+  return wal_->set_mark(mark);
+}
+
+Status RaftDriver::open_wal(const v1::StartRequest& request) {
   WalOptions options;
   options.directory = directory_;
   options.cluster = request.cluster_id();
   options.member = request.member_id();
   options.segment_bytes = config_.segment_bytes;
   SKEP_TRY_ASSIGN(wal_, Wal::open(env_->disk, std::move(options)));
+  if (request.begins_after_applied() && !request.bootstrap().empty() && request.applied_index() > 0 &&
+      wal_->last_index() == 0 && wal_->mark().index == 0) {
+    SKEP_TRY(begin_after(request));
+  }
   SKEP_TRY(check_applied(request));
+  cluster_ = request.cluster_id();
+  member_ = request.member_id();
+  newest_state_ = wal_->hard_state();
+  snapshot_wanted_at_ = wal_->mark().index;
+  recovering_ = request.recover();
+  return ok();
+}
+
+Status RaftDriver::open_for_recovery(const v1::StartRequest& request) {
+  SKEP_TRY(open_wal(request));
+  if (request.applied_index() + 1 < wal_->first_index()) {
+    return Error{Code::kDataLoss,
+                 directory_ + ": this manager was still fetching the state of the swarm, and holds only a part; "
+                              "recover from another manager, or restore a backup",
+                 "STATE_INCOMPLETE"};
+  }
+  // What was not known to be committed may have been acknowledged: the whole log counts.
+  HardState all = wal_->hard_state();
+  all.commit = wal_->last_index();
+  RaftOptions options;
+  options.id = member_;
+  options.random = [this](std::uint64_t bound) { return env_->random.below(bound); };
+  delivery_.restart(request.applied_index());
+  raft_ = std::make_unique<Raft>(std::move(options), *wal_, all, Membership{}, wal_->last_index());
+  SKEP_INFO("raft log opened to recover from it", {"member", member_}, {"first", wal_->first_index()},
+            {"last", wal_->last_index()}, {"applied", request.applied_index()});
+  return ok();
+}
+
+Status RaftDriver::open_log(const v1::StartRequest& request) {
+  SKEP_TRY(open_wal(request));
   SKEP_TRY(bootstrap(request));
   // A state that ends below the log must be fetched, whatever else is known to be committed.
   const bool state_missing = request.applied_index() + 1 < wal_->first_index();
@@ -170,11 +230,8 @@ Status RaftDriver::open_log(const v1::StartRequest& request) {
   raft_options.ready_bytes_max =
       std::min<std::size_t>(raft_options.ready_bytes_max, wal_->capacity_bytes() / 2);
   raft_options.random = [this](std::uint64_t bound) { return env_->random.below(bound); };
-  cluster_ = request.cluster_id();
-  member_ = request.member_id();
   delivery_.restart(request.applied_index());
   newest_state_ = wal_->hard_state();
-  snapshot_wanted_at_ = wal_->mark().index;
   raft_ = std::make_unique<Raft>(std::move(raft_options), *wal_, wal_->hard_state(),
                                  std::move(members), applied);
   SKEP_INFO("raft log opened", {"member", member_}, {"first", wal_->first_index()},

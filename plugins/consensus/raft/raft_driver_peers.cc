@@ -95,8 +95,8 @@ void RaftDriver::fetch_state() {
 }
 
 void RaftDriver::on_fetched(Result<v1::FetchSnapshotResponse> reply) {
-  if (failure_) {
-    return;
+  if (failure_ || raft_ == nullptr || !raft_->awaits_state()) {
+    return;  // closed meanwhile
   }
   // Another mark may have come meanwhile, perhaps not written yet.
   if (reply && reply->applied_index() >= raft_->log().mark().index && !stalled_) {

@@ -201,7 +201,7 @@ void RaftDriver::announce_members(Index index) {
 }
 
 void RaftDriver::arm_tick() {
-  if (tick_timer_ != 0 || !raft_->needs_ticks()) {
+  if (tick_timer_ != 0 || recovering_ || !raft_->needs_ticks()) {
     return;
   }
   tick_timer_ = env_->loop.run_after(config_.tick, [this] {
@@ -245,7 +245,7 @@ void RaftDriver::deliver_committed() {
 }
 
 void RaftDriver::on_delivered(DeliveryWindow::Ticket ticket, Result<v1::CommittedResponse> reply) {
-  if (failure_) {
+  if (failure_ || raft_ == nullptr) {
     return;
   }
   const auto then = reply ? delivery_.on_answer(ticket, reply->applied_index())

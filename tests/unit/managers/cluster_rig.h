@@ -51,6 +51,9 @@ class Cluster {
     return rig::node_of(participant);
   }
 
+  /// Called before every start; for what is not as usual.
+  std::function<void(const std::string& id, ManagerConfig& config, Manager::Handlers& handlers)>
+      tune;
   /// Called for every start; for what a test watches.
   std::function<void(const std::string& id, Node& node)> on_start;
 
@@ -64,6 +67,11 @@ class Cluster {
     world_.raft_config = raft_config;
     world_.loops = loops;
     world_.sealer = sealer;
+    nodes.at(id)->tune = [this, id](ManagerConfig& config, Manager::Handlers& handlers) {
+      if (tune) {
+        tune(id, config, handlers);
+      }
+    };
     nodes.at(id)->on_start = [this](Node& node) {
       if (on_start) {
         on_start(node.id, node);
