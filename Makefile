@@ -27,6 +27,7 @@ test: build sanitized
 sim: build
 	@$(if $(MUTANTS),$(BUILD)/test-bin/sim_mutants --seeds=$(SEEDS) --seconds=300 --also=$(BUILD)/test-bin/unit_raft_mutants --also=$(BUILD)/test-bin/unit_managers_mutants,$(BUILD)/test-bin/sim --seeds=$(SEEDS)) --first-seed=$(FIRST_SEED)
 bench:
+	@tools/install-packages build run test bench
 	@$(MAKE) --no-print-directory PRESET=release build
 	@tools/bench build/release
 fuzz:

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/control/consensus_client.h"
+#include "core/control/errors.h"
 #include "skep/log.h"
 #include "skep/mutant.h"
 
@@ -15,26 +16,9 @@ namespace methods = consensus::v1::methods;
 /// Whether the answer to a proposal means that it can never be committed. A lost connection or a
 /// failed disk says nothing about that.
 bool surely_dropped(const Error& error) {
-  switch (error.code) {
-    case Code::kInvalidArgument:
-    case Code::kNotFound:
-    case Code::kAlreadyExists:
-    case Code::kConflict:
-    case Code::kFailedPrecondition:
-    case Code::kPermissionDenied:
-    case Code::kUnauthenticated:
-    case Code::kResourceExhausted:
-    case Code::kUnimplemented:
-      return true;
-    case Code::kUnavailable:
-      return error.reason == "NOT_LEADER" || error.reason == "PROPOSAL_DROPPED";
-    case Code::kTimeout:
-    case Code::kCancelled:
-    case Code::kDataLoss:
-    case Code::kInternal:
-      return false;
-  }
-  return false;
+  return is_refusal(error.code) ||
+         (error.code == Code::kUnavailable &&
+          (error.reason == "NOT_LEADER" || error.reason == "PROPOSAL_DROPPED"));
 }
 
 }  // namespace

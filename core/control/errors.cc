@@ -2,6 +2,28 @@
 
 namespace skep::control {
 
+bool is_refusal(Code code) {
+  switch (code) {
+    case Code::kInvalidArgument:
+    case Code::kNotFound:
+    case Code::kAlreadyExists:
+    case Code::kConflict:
+    case Code::kFailedPrecondition:
+    case Code::kPermissionDenied:
+    case Code::kUnauthenticated:
+    case Code::kResourceExhausted:
+    case Code::kUnimplemented:
+      return true;
+    case Code::kUnavailable:
+    case Code::kTimeout:
+    case Code::kCancelled:
+    case Code::kDataLoss:
+    case Code::kInternal:
+      return false;
+  }
+  return false;
+}
+
 Error no_manager() {
   return Error{Code::kFailedPrecondition,
                "this node is not a swarm manager: use 'agentctl swarm init' or 'agentctl swarm join' to "

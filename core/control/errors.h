@@ -8,6 +8,10 @@
 
 namespace skep::control {
 
+/// An answer with this code says that nothing was done and never will be. The others leave it open; of
+/// kUnavailable some reasons say it too.
+bool is_refusal(Code code);
+
 /// kFailedPrecondition NOT_A_MANAGER: this node is in no swarm.
 Error no_manager();
 /// kFailedPrecondition NOT_A_MANAGER: this node is a worker.

@@ -4,6 +4,7 @@ Every test runs real agents with real containers and ends with a check that noth
 process, mount, interface or packet rule of its own. Standard library only.
 """
 import contextlib
+import faulthandler
 import json
 import os
 import shutil
@@ -176,13 +177,24 @@ def kernel_things(tag):
     return left
 
 
+def end_group(directory):
+    """Kills what runs in a cgroup and removes it."""
+    for _ in range(50):
+        with contextlib.suppress(OSError):
+            os.rmdir(directory)
+            return
+        with contextlib.suppress(OSError), open(f"{directory}/cgroup.procs", encoding="utf-8") as file:
+            for pid in file.read().split():
+                os.kill(int(pid), signal.SIGKILL)
+        time.sleep(0.02)
+
+
 def clean_kernel(tag):
     """Removes what a failed test left, for the next one would stumble over it."""
     for kind, name in (thing.split(" ", 1) for thing in kernel_things(tag)):
         if kind == "cgroup":
             for directory, _, _ in os.walk(name, topdown=False):
-                with contextlib.suppress(OSError):
-                    os.rmdir(directory)
+                end_group(directory)
         elif kind == "rules":
             run("nft", "delete", "table", "ip", rules_table(tag), check=False)
         elif kind == "link":
@@ -196,6 +208,7 @@ class SkepTest(unittest.TestCase):
         if os.geteuid() != 0:
             raise AssertionError("integration tests need root: containers, namespaces and mounts")
         self.directory = tempfile.mkdtemp(prefix="skep-")
+        self.since = time.monotonic()
         self.agents = []
         self.processes = []
 
@@ -250,32 +263,46 @@ class SkepTest(unittest.TestCase):
         return process
 
     def tearDown(self):
-        failed = self._outcome_failed()
+        tested = time.monotonic()
+        if self._outcome_failed():
+            self.end_roughly()
+            return
         kernel = []
         for agent in self.agents:
-            if failed and os.path.exists(f"{agent.root}/agentd.log"):
-                print(f"---- end of {agent.root}/agentd.log\n" + agent.log()[-4000:], file=sys.stderr)
             if agent.process is None:
                 continue
             if agent.process.poll() is not None:
                 agent.start(wait=False)
-                try:
-                    eventually("the agent answers", lambda: agent.ctl("info", check=False).returncode == 0, 20)
-                except AssertionError:
-                    pass
+                with contextlib.suppress(AssertionError):
+                    eventually("the agent answers", lambda agent=agent: agent.ctl("info", check=False).returncode == 0, 20)
             agent.ctl("swarm", "leave", "--force", check=False, timeout=90)
             agent.stop()
             if agent.tag():
                 kernel += kernel_things(agent.tag())
                 clean_kernel(agent.tag())
+        self.end_processes()
+        left = self.leftovers()
+        self.sweep()
+        print(f"[{tested - self.since:.0f} s and {time.monotonic() - tested:.0f} s to end]", end=" ", file=sys.stderr)
+        self.assertEqual(left + kernel, [], "left behind after leave and stop")
+
+    def end_roughly(self):
+        """After a failure: shows what the agents said and takes all away, for a polite end may never come."""
+        for agent in self.agents:
+            if os.path.exists(f"{agent.root}/agentd.log"):
+                print(f"---- end of {agent.root}/agentd.log\n" + agent.log()[-4000:], file=sys.stderr)
+            if agent.process is not None and agent.process.poll() is None:
+                agent.kill()
+        self.end_processes()
+        for tag in filter(None, [agent.tag() for agent in self.agents]):
+            clean_kernel(tag)
+        self.sweep()
+
+    def end_processes(self):
         for process in self.processes:
             if process.poll() is None:
                 process.kill()
             process.wait()
-        left = self.leftovers()
-        self.sweep()
-        if not failed:
-            self.assertEqual(left + kernel, [], "left behind after leave and stop")
 
     def _outcome_failed(self):
         outcome = getattr(self, "_outcome", None)
@@ -312,4 +339,6 @@ class SkepTest(unittest.TestCase):
 
 
 def main():
+    # Before CTest's limit (CMakeLists.txt), so that a test that hangs shows where.
+    faulthandler.dump_traceback_later(585, exit=True)
     unittest.main(verbosity=2)

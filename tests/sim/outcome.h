@@ -33,6 +33,7 @@ struct Outcome {
   std::size_t elections = 0;   ///< terms that had a leader
   std::size_t operations = 0;  ///< of clients, checked for linearizability
   std::uint64_t frames = 0;
+  std::uint64_t frames_lost = 0;
   double virtual_minutes = 0;
   std::map<std::string, std::size_t> faults;  ///< those that really fired, operator's actions too
   std::uint64_t trace_hash = 0;

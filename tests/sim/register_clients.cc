@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/control/errors.h"
 #include "skep/control.methods.h"
 
 namespace skep::sim {
@@ -32,27 +33,10 @@ model::v1::ServiceSpec spec_of(const std::string& key, const std::string& value)
 
 /// Nobody looked at the request, or it was refused: it is in no log and never will be.
 bool surely_refused(const Error& error) {
-  switch (error.code) {
-    case Code::kInvalidArgument:
-    case Code::kNotFound:
-    case Code::kAlreadyExists:
-    case Code::kConflict:
-    case Code::kFailedPrecondition:
-    case Code::kPermissionDenied:
-    case Code::kUnauthenticated:
-    case Code::kResourceExhausted:
-    case Code::kUnimplemented:
-      return true;
-    case Code::kUnavailable:
-      return error.reason == "NO_LEADER" || error.reason == "NOT_LEADER" ||
-             error.reason == "PROPOSAL_DROPPED" || error.reason == "NODE_UNREACHABLE";
-    case Code::kTimeout:
-    case Code::kCancelled:
-    case Code::kDataLoss:
-    case Code::kInternal:
-      return false;
-  }
-  return false;
+  return control::is_refusal(error.code) ||
+         (error.code == Code::kUnavailable &&
+          (error.reason == "NO_LEADER" || error.reason == "NOT_LEADER" ||
+           error.reason == "PROPOSAL_DROPPED" || error.reason == "NODE_UNREACHABLE"));
 }
 
 }  // namespace
@@ -94,6 +78,12 @@ void RegisterClients::finish(std::size_t index, const Status& status) {
       break;
   }
   next(operation.client);
+}
+
+std::size_t RegisterClients::answered() const {
+  return static_cast<std::size_t>(
+      std::count_if(history_.begin(), history_.end(),
+                    [](const lin::Operation& operation) { return operation.returned != lin::kNever; }));
 }
 
 void RegisterClients::next(int client) {

@@ -24,6 +24,8 @@ class RegisterClients {
   void stop() { stopped_ = true; }
   /// What is under way is of unknown outcome.
   [[nodiscard]] const std::vector<lin::Operation>& history() const { return history_; }
+  /// Operations whose outcome is known.
+  [[nodiscard]] std::size_t answered() const;
 
  private:
   /// What the answer to a write means.

@@ -7,7 +7,7 @@ namespace skep::sim {
 
 namespace {
 
-constexpr double kUselessMax = 0.08;  // share of seeds that may not count
+constexpr double kUselessMax = 0.03;  // share of seeds that may not count
 
 using Count = unsigned long long;
 
@@ -54,10 +54,11 @@ bool Totals::enough() const {
 void print(const Outcome& outcome) {
   const std::string useless = outcome.why_it_does_not_count();
   std::printf("seed %llu: %zu managers (%zu joined), %zu nodes, %zu tasks, %.1f virtual minutes, "
-              "%zu elections, %zu commits, %zu operations, %llu frames, trace %016llx; faults: %s%s%s\n",
+              "%zu elections, %zu commits, %zu operations, %llu frames (%llu lost), trace %016llx; faults: %s%s%s\n",
               static_cast<Count>(outcome.seed), outcome.managers, outcome.joined, outcome.nodes,
               outcome.tasks, outcome.virtual_minutes, outcome.elections, outcome.commits,
               outcome.operations, static_cast<Count>(outcome.frames),
+              static_cast<Count>(outcome.frames_lost),
               static_cast<Count>(outcome.trace_hash), list(outcome.faults).c_str(),
               useless.empty() ? "" : "; DOES NOT COUNT: ", useless.c_str());
   if (!outcome.violation.empty()) {

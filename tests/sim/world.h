@@ -35,7 +35,10 @@ class World {
 
   // world.cc
   [[nodiscard]] bool must_stop();
+  void run_with_faults();
   void run_healed();
+  /// How long the goal must hold once it is reached.
+  [[nodiscard]] Duration goal_holds() const;
   void check_history();
   void check_logs();
   [[nodiscard]] Outcome outcome();
@@ -74,8 +77,7 @@ class World {
   void heal();
 
   // world_managers.cc
-  void lose_manager_power();
-  void kill_manager();
+  void stop_some_manager(bool power);
   void pause_manager();
   void jump_clock();
   void fail_disk();
@@ -137,7 +139,7 @@ class World {
   std::vector<std::unique_ptr<SimNode>> nodes_;
   std::set<std::string> joining_;
   std::set<std::string> sick_disks_;  // of managers that may give up because of it
-  std::set<std::string> enabled_;             // fault classes of this seed
+  std::set<std::string> enabled_;     // fault classes of this seed
   Duration fault_time_{};
   Duration fault_pause_max_{};
   bool healed_ = false;
@@ -145,7 +147,7 @@ class World {
   std::uint64_t next_member_ = 0;
   std::map<std::string, TimePoint> disturbed_;
   TimePoint all_disturbed_{};
-  Outcome outcome_;
+  Outcome outcome_;  // what nobody else counts
 };
 
 }  // namespace skep::sim

@@ -81,23 +81,13 @@ void World::start_later(Manager& manager, Duration after) {
   });
 }
 
-void World::lose_manager_power() {
+void World::stop_some_manager(bool power) {
   Manager* manager = victim();
   if (manager == nullptr) {
     return;
   }
-  fire("manager power loss");
-  stop_manager(*manager, /*power=*/true);
-  start_later(*manager, between(0s, rng_.chance(70) ? kBackSoon : kBackLate));
-}
-
-void World::kill_manager() {
-  Manager* manager = victim();
-  if (manager == nullptr) {
-    return;
-  }
-  fire("manager killed");
-  stop_manager(*manager, /*power=*/false);
+  fire(power ? "manager power loss" : "manager killed");
+  stop_manager(*manager, power);
   start_later(*manager, between(0s, rng_.chance(70) ? kBackSoon : kBackLate));
 }
 

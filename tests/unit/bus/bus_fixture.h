@@ -102,7 +102,7 @@ struct BusTest : ::testing::Test {
     ASSERT_TRUE(status) << status.error().message;
   }
   bool run_until(const std::function<bool()>& done,
-                 std::chrono::seconds limit = std::chrono::seconds(20)) {
+                 std::chrono::seconds limit = std::chrono::seconds(60)) {
     const auto end = std::chrono::steady_clock::now() + limit;
     while (!done() && std::chrono::steady_clock::now() < end) {
       loop.run_once(std::chrono::milliseconds(10));

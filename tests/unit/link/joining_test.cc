@@ -50,9 +50,9 @@ class JoiningTest : public ::testing::Test, protected base::RealEnv {
     }
     auto token = parse_join_token(*make_join_token(root.certificate, secret));
     std::optional<Result<Joined>> result;
-    const Joining joining(env, {.address = address, .version = "test", .limit = seconds(8)}, *token, {},
+    const Joining joining(env, {.address = address, .version = "test", .limit = seconds(50)}, *token, {},
                           [&](Result<Joined> done) { result = std::move(done); });
-    const auto end = clock.now() + seconds(20);
+    const auto end = clock.now() + seconds(60);
     while (!result && clock.now() < end) {
       loop.run_once(milliseconds(5));
     }

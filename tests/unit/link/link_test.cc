@@ -80,7 +80,7 @@ class LinkTest : public ::testing::Test, protected base::RealEnv {
   static std::string address_of(const Machine& machine) {
     return "127.0.0.1:" + std::to_string(machine.link.port());
   }
-  bool wait_for(const std::function<bool()>& done, Duration limit = seconds(10)) {
+  bool wait_for(const std::function<bool()>& done, Duration limit = seconds(60)) {
     const auto end = clock.now() + limit;
     while (!done() && clock.now() < end) {
       loop.run_once(milliseconds(5));
@@ -90,7 +90,7 @@ class LinkTest : public ::testing::Test, protected base::RealEnv {
   template <class M>
   Status ask(rpc::Caller& to, typename M::Request request = {}) {
     std::optional<Status> result;
-    rpc::call<M>(to, "core", request, {.deadline = seconds(8)},
+    rpc::call<M>(to, "core", request, {.deadline = seconds(50)},
                  [&](Result<typename M::Response> reply) {
                    result = reply ? ok() : Status(std::move(reply).error());
                  });
@@ -338,7 +338,7 @@ TEST_F(LinkTest, AHangingNodeIsNoticed) {
   bool answered = false;
   rpc::call<dispatch::v1::methods::Heartbeat>(w.link.to("m1", address_of(*m)), "core", {}, {},
                                               [&](const auto&) { answered = true; });
-  const auto end = clock.now() + seconds(10);
+  const auto end = clock.now() + seconds(60);
   while (!answered && clock.now() < end) {
     stopped.run_once(milliseconds(2));
     loop.run_once(milliseconds(2));
@@ -358,7 +358,7 @@ TEST_F(LinkTest, AReaderThatStopsCostsABoundedAmount) {
     rpc::call<ca::v1::methods::GetRoot>(to, "core", {}, {}, [&](const auto&) { answered = true; });
   };
   ask_root();
-  const auto end = clock.now() + seconds(10);
+  const auto end = clock.now() + seconds(60);
   while (!answered && clock.now() < end) {
     stopped.run_once(milliseconds(2));
     loop.run_once(milliseconds(2));

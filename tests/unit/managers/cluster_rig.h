@@ -30,6 +30,10 @@ class Cluster {
       const std::string b = node_of(to);
       return a == b ? Duration{0} : cut.contains({a, b}) ? Duration{-1} : delay;
     });
+    start_members(managers);
+  }
+  /// n1 to nN: the members of a log that begins.
+  void start_members(int managers) {
     std::vector<consensus::v1::Member> first;
     for (int i = 1; i <= managers; ++i) {
       auto& member = first.emplace_back();

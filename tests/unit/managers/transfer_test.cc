@@ -14,17 +14,7 @@ struct Short : Cluster {
     raft_config["segment_kib"] = "256";
     raft_config["trailing_entries"] = "10";
     raft_config["snapshot_entries"] = "20";
-    std::vector<consensus::v1::Member> first;
-    for (int i = 1; i <= managers; ++i) {
-      auto& member = first.emplace_back();
-      member.set_id(static_cast<std::uint64_t>(i));
-      member.set_node_id("n" + std::to_string(i));
-      member.set_address(member.node_id() + ":2377");
-    }
-    for (const auto& member : first) {
-      add(member.node_id(), member.id());
-      start(member.node_id(), first);
-    }
+    start_members(managers);
     init();
   }
   void fill(int count, std::size_t bytes) {

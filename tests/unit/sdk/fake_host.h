@@ -81,7 +81,7 @@ class FakeHost {
     return log_;
   }
   bool run_until(const std::function<bool()>& done) {
-    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (!done() && std::chrono::steady_clock::now() < limit) {
       loop.run_once(std::chrono::milliseconds(20));
     }
