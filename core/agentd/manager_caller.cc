@@ -76,6 +76,7 @@ std::shared_ptr<rpc::ClientStream> ManagerCaller::open(std::string target, std::
     return bus_.open(std::move(target), method, std::move(body), std::move(options), std::move(handlers));
   }
   Route to = route();
+  streams_to_ = to.node_id;
   handlers.on_done = [this, alive = std::weak_ptr<char>(alive_), node_id = std::move(to.node_id),
                       on_done = std::move(handlers.on_done)](Result<rpc::Body> last) {
     if (!alive.expired() && !last) {

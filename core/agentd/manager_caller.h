@@ -34,6 +34,8 @@ class ManagerCaller final : public rpc::Caller {
   void cancel(rpc::CallId id) override;
   std::shared_ptr<rpc::ClientStream> open(std::string target, std::string_view method, rpc::Body body,
                                           rpc::CallOptions options, rpc::StreamHandlers handlers) override;
+  /// Who was asked last for a stream did not answer, and the asker gave up: the next is asked.
+  void on_silence() { book_.failed(streams_to_); }
 
  private:
   struct Route {
@@ -52,6 +54,7 @@ class ManagerCaller final : public rpc::Caller {
   ManagerBook& book_;
   const std::function<Local()> local_;
   const std::function<std::string()> self_;
+  std::string streams_to_;  // node id
   rpc::CallId last_id_ = 0;
   std::map<rpc::CallId, Open> open_;  // calls to managers and drivers alike
   std::shared_ptr<char> alive_ = std::make_shared<char>();

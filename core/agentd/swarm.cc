@@ -178,6 +178,7 @@ Status Swarm::start_node() {
   config.dispatcher = kManagerTarget;
   config.admit = [this](const dispatch::v1::SessionMessage& message) { return recovery_->admit(message); };
   config.on_session = [this](const dispatch::v1::SessionMessage& message) { learn(message); };
+  config.on_silence = [this] { node_caller_->on_silence(); };
   config.on_refused = [this](const Error& error) { link_trouble_ = error.message; };
   config.tls = [this] { return security_->tls(); };
   node_ = std::make_unique<node::NodeAgent>(env_, *node_caller_, std::move(config),

@@ -38,6 +38,8 @@ struct NodeConfig {
   std::function<Status(const dispatch::v1::SessionMessage&)> admit = {};
   /// Told of every session message: who the managers are, who leads, what this node should be.
   std::function<void(const dispatch::v1::SessionMessage&)> on_session = {};
+  /// Told when a manager that was asked for a session says nothing: another should be asked.
+  std::function<void()> on_silence = {};
   /// Told when a manager refuses this node's session for a reason that people must look into.
   std::function<void(const Error&)> on_refused = {};
   /// Which certificate this node has, for the description.

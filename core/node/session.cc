@@ -149,7 +149,7 @@ void Session::lost(const std::string& why) {
     SKEP_WARN("session with the managers is lost, tasks go on", {"node", config_.node_id},
               {"cause", why});
   } else {
-    SKEP_DEBUG("no session with the managers yet", {"cause", why});
+    SKEP_DEBUG("no session with the managers yet", {"node", config_.node_id}, {"cause", why});
   }
   close();
   connect_timer_ = env_.loop.run_after(back_off_.next(env_.random), [this] { connect(); });
@@ -214,7 +214,13 @@ void Session::arm_heartbeat(Duration delay) {
   env_.loop.cancel_timer(heartbeat_timer_);
   heartbeat_timer_ = env_.loop.run_after(delay, [this] {
     heartbeat_timer_ = 0;
-    up() ? heartbeat() : lost("no manager answered in time");
+    if (up()) {
+      return heartbeat();
+    }
+    if (config_.on_silence) {
+      config_.on_silence();
+    }
+    lost("no manager answered in time");
   });
 }
 

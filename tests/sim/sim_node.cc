@@ -57,6 +57,7 @@ void SimNode::start_agent() {
   config.on_session = [this](const dispatch::v1::SessionMessage& message) {
     book_.learn({message.managers().begin(), message.managers().end()}, message.leader());
   };
+  config.on_silence = [this] { caller_->on_silence(); };
   agent_ = std::make_unique<node::NodeAgent>(
       process.env, *caller_, config,
       node::NodeParts{.sandboxes = sandboxes, .records = records, .drivers = directory, .facts = facts});

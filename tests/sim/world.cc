@@ -30,6 +30,10 @@ World::World(std::uint64_t seed, Trace::Keep keep)
     if (!node.starts_with('n')) {
       return true;  // managers have no node side here
     }
+    const auto is_off = [&](const auto& one) { return one->id() == node && !one->agent_runs(); };
+    if (std::any_of(nodes_.begin(), nodes_.end(), is_off)) {
+      return true;
+    }
     const auto known = disturbed_.find(node);
     const TimePoint last =
         std::max(all_disturbed_, known == disturbed_.end() ? TimePoint{} : known->second);

@@ -138,6 +138,7 @@ World::World(std::uint64_t seed) : env(seed) {
   config.installation_id = "inst1";
   config.run_dir = "/run/skep";
   config.version = "0.1.0";
+  config.on_silence = [this] { ++silences; };
   runtime.publish_image("web:1");
   (void)env.disk.make_directories("/etc", 0755);
   (void)env.disk.write_file_atomic("/etc/resolv.conf", "nameserver 10.9.9.9\nsearch lan\n", 0644);

@@ -104,6 +104,7 @@ class World {
   skep::testing::FakeVolume volume;
   skep::testing::FakeNetwork network;
   FakeManager manager{env.loop};
+  int silences = 0;  // managers that were asked for a session and said nothing
   FakeSandboxMaker sandboxes{env.loop};
   FakeDriverDirectory directory;
   FakeNodeFacts facts;
