@@ -81,10 +81,16 @@ Effects Dispatcher::on_commit(const store::Commit& commit, TimePoint now) {
   }
   if (std::any_of(commit.events.begin(), commit.events.end(),
                   [](const auto& event) { return event.table == store::Table::kCluster; })) {
-    // Heartbeats, roots and lives of certificates: everybody is told.
+    // Heartbeats, roots and lives of certificates: everybody is told, and a shorter period counts from now on.
+    const TimePoint latest = now + 3 * period() + model::kHeartbeatJitter;
     for (auto& [id, session] : sessions_) {
-      if (session.stream_open) {
-        send_session(id, session, effects);
+      if (!session.stream_open) {
+        continue;
+      }
+      send_session(id, session, effects);
+      const auto deadline = deadline_of_.find(session.node_id);
+      if (!session.restarting && deadline != deadline_of_.end() && latest < deadline->second) {
+        give_until(session.node_id, latest);
       }
     }
   }

@@ -73,6 +73,8 @@ TEST(Dispatcher, ChangedSettingsOfTheSwarmAreToldAtOnce) {
   EXPECT_EQ(told.roots(), trusted_roots(changed.root_ca()));
   EXPECT_EQ(told.issuer_public_key(), link::as_issuer(wanted_root(changed.root_ca()))->public_key);
   EXPECT_EQ(told.node().id(), "n1");
+  world.advance(7s);  // not the 15 s that its last heartbeat was good for
+  EXPECT_EQ(world.store.view().get<model::v1::Node>("n1")->status().state(), model::v1::NODE_STATE_DOWN);
 }
 
 }  // namespace
