@@ -9,7 +9,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 
 import lab
 
@@ -104,9 +103,10 @@ class EtcdClient:
         self.connection.close()
 
 
-def messages():
-    """The bus and control messages, made by protoc."""
-    made = tempfile.mkdtemp(prefix="skep-bench-proto-")
+def messages(directory):
+    """The bus and control messages, made by protoc below that directory."""
+    made = os.path.join(directory, "messages")
+    os.makedirs(made)
     proto = os.path.join(lab.REPO, "sdk", "proto")
     files = [f"{proto}/skep/{name}" for name in os.listdir(f"{proto}/skep") if name.endswith(".proto")]
     lab.run("protoc", "-I", proto, f"--python_out={made}", *files)

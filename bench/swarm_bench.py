@@ -117,7 +117,7 @@ class Bench(ManagersTest):
               flush=True)
 
     def commits(self, etcd):
-        bus, control = messages()
+        bus, control = messages(self.directory)
         leader, _ = self.leader(self.agents)
         etcd_leader = etcd.leader()
 

@@ -340,5 +340,5 @@ class SkepTest(unittest.TestCase):
 
 def main():
     # Before CTest's limit (CMakeLists.txt), so that a test that hangs shows where.
-    faulthandler.dump_traceback_later(585, exit=True)
+    faulthandler.dump_traceback_later(1185, exit=True)
     unittest.main(verbosity=2)
