@@ -124,8 +124,9 @@ void ManagerProcess::lose_power() {
 
 void ManagerProcess::wipe(std::uint64_t new_member_id) {
   kill();
-  static_cast<void>(process.disk.remove_tree("/raft"));
-  static_cast<void>(process.disk.sync_directory("/"));
+  process.disk.fail_call(0, {});  // an agent that cannot wipe does not join
+  SKEP_ASSERT(process.disk.remove_tree("/raft").has_value(), "nothing makes it fail now");
+  SKEP_ASSERT(process.disk.sync_directory("/").has_value(), "nothing makes it fail now");
   backend = std::make_shared<store::MemoryBackend>();
   member_id = new_member_id;
   removed = false;
