@@ -5,6 +5,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 namespace skep::host {
@@ -63,10 +64,13 @@ Status check_plugin(const skep_plugin* plugin) {
 
 namespace {
 
-/// Loaded libraries stay for the life of the process, see the header: nothing destroys this list.
+/// Loaded libraries stay for the life of the process, see the header: nothing destroys this list. Every
+/// in-process plugin is loaded by its own thread, all at the same time.
 boost::dll::shared_library& keep(std::unique_ptr<boost::dll::shared_library> library) {
+  static std::mutex mutex;
   static auto& kept =
       *new std::vector<std::unique_ptr<boost::dll::shared_library>>;  // NOLINT(cppcoreguidelines-owning-memory)
+  const std::lock_guard lock(mutex);
   return *kept.emplace_back(std::move(library));
 }
 

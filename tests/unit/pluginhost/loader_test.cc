@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
+#include <thread>
 
 namespace skep::host {
 namespace {
@@ -89,6 +91,26 @@ TEST(LoadEntry, RefusesBrokenFilesWithTheirPath) {
     EXPECT_THAT(entry.error().message, HasSubstr(why));
     EXPECT_THAT(entry.error().message, HasSubstr(name + ".so"));
   }
+}
+
+TEST(LoadEntry, FromManyThreadsAtOnce) {
+  constexpr int kThreads = 8;  // as agentd: every in-process plugin is loaded by its own thread
+  constexpr int kLoads = 200;
+  Manifest manifest;
+  manifest.id = "wrong-abi";
+  std::atomic<int> opened{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&] {
+      for (int load = 0; load < kLoads; ++load) {
+        opened += load_entry(kBroken + "wrong-abi.so", manifest).error().reason == "WRONG_ABI" ? 1 : 0;
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  EXPECT_EQ(opened, kThreads * kLoads);
 }
 
 }  // namespace
