@@ -242,16 +242,15 @@ void register_agent_api(rpc::MethodTable& table, Env& env, rpc::Caller& caller, 
       return stream.finish(Error{Code::kPermissionDenied, "plugins take no backups: they hold the swarm's root key",
                                  "NOT_ALLOWED"});
     }
-    if (swarm.manager() == nullptr) {
-      return stream.finish(swarm.locked()       ? control::locked()
-                           : swarm.membership() ? control::only_a_worker()
-                                                : control::no_manager());
+    const auto manager = swarm.serving_manager();
+    if (!manager) {
+      return stream.finish(manager.error());
     }
     store::v1::BackupHeader header;
     header.set_version(kVersion);
     header.set_advertise_address(swarm.membership()->advertise_address());
     header.set_listen_address(swarm.membership()->listen_address());
-    swarm.manager()->backup(request.stale(), std::move(header), std::move(stream));
+    (*manager)->backup(request.stale(), std::move(header), std::move(stream));
   });
   table.on<Unlock>([&swarm](const agent::v1::UnlockRequest& request, const rpc::CallContext& context, auto reply) {
     if (context.principal.kind() == "plugin") {

@@ -101,17 +101,7 @@ Status Daemon::start() {
   link_ = std::make_unique<link::Link>(real_.env, bus_->table(), link::LinkOptions{.version = kVersion});
   swarm_ = std::make_unique<Swarm>(real_.env, bus_->caller(), *link_, *plugins_, paths_, config_, installation_id_);
   plugins_->register_methods(bus_->table());
-  const auto manager = [this]() -> Result<control::Manager*> {
-    control::Manager* here = swarm_->manager();
-    if (swarm_->locked()) {
-      return control::locked();
-    }
-    if (here != nullptr || !swarm_->membership()) {
-      return here;
-    }
-    const bool down = swarm_->membership()->manager() && !swarm_->trouble().empty();
-    return down ? control::manager_down(swarm_->trouble()) : control::only_a_worker();
-  };
+  const auto manager = [this] { return swarm_->serving_manager(); };
   control::Manager::register_methods(bus_->table(), manager);
   control::register_ca_methods(bus_->table(), real_.env, *link_, manager);
   register_agent_api(bus_->table(), real_.env, bus_->caller(), *swarm_, *plugins_, paths_, config_, installation_id_,

@@ -55,6 +55,7 @@ class Swarm {
   [[nodiscard]] Recovery& recovery() { return *recovery_; }  ///< when the other managers are lost
   void drivers_changed();
   [[nodiscard]] control::Manager* manager() { return manager_.get(); }
+  [[nodiscard]] Result<control::Manager*> serving_manager();  ///< else: locked, down, worker, in no swarm
   [[nodiscard]] node::NodeAgent* node() { return node_.get(); }
   [[nodiscard]] const std::optional<agent::v1::SwarmMembership>& membership() const { return membership_; }
   [[nodiscard]] std::string state() const;  ///< "inactive", "pending", "active", "locked" or "error"
@@ -100,8 +101,7 @@ class Swarm {
   Result<agent::v1::SwarmMembership> first_membership(const agent::v1::InitRequest& request);
   Status begin_init(const agent::v1::InitRequest& request, agent::v1::SwarmMembership membership,
                     const model::v1::RootCa& root);
-  /// As the membership says. On a loopback address that nobody asked for by port any port will do.
-  Status first_listen(const agent::v1::InitRequest& request);
+  Status first_listen(const agent::v1::InitRequest& request);  // on loopback any port will do
   void bootstrap(const agent::v1::InitRequest& request, const model::v1::RootCa& root,
                  std::function<void(Status)> done);
   void give_up_init(Error error, const std::function<void(Result<std::string>)>& done);

@@ -4,6 +4,7 @@
 
 #include "core/agentd/identity.h"
 #include "core/agentd/swarm_security.h"
+#include "core/control/errors.h"
 #include "skep/log.h"
 
 namespace skep::agentd {
@@ -48,6 +49,20 @@ std::optional<link::Role> Swarm::certificate_role() const {
   }
   const auto facts = link::read_certificate(credentials_->pair.certificate);
   return facts ? std::optional(facts->identity.role) : std::nullopt;
+}
+
+Result<control::Manager*> Swarm::serving_manager() {
+  if (locked()) {
+    return control::locked();
+  }
+  if (manager_ != nullptr) {
+    return manager_.get();
+  }
+  if (!membership_) {
+    return control::no_manager();
+  }
+  return membership_->manager() && !trouble().empty() ? control::manager_down(trouble())
+                                                      : control::only_a_worker();
 }
 
 Status Swarm::taken_in(const manager::v1::JoinResponse& answer) {

@@ -5,6 +5,8 @@
 
 #include <array>
 
+#include "core/base/hex.h"
+
 namespace skep::base {
 namespace {
 
@@ -77,17 +79,6 @@ std::string digest(std::string_view text) {
       ::EVP_Digest(text.data(), text.size(), out.data(), &size, ::EVP_sha256(), nullptr) == 1;
   SKEP_ASSERT(good, "SHA-256 is always there");
   return {reinterpret_cast<const char*>(out.data()), size};
-}
-
-std::string hex(std::string_view raw) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (const char c : raw) {
-    const auto byte = static_cast<unsigned char>(c);
-    text += kDigits[byte >> 4U];
-    text += kDigits[byte & 15U];
-  }
-  return text;
 }
 
 Error damaged(const char* why) {

@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "core/base/hex.h"
 #include "core/model/validate_task.h"
 
 namespace skep::node {
@@ -69,13 +70,7 @@ std::string container_id_for(const std::string& installation_id, const std::stri
   unsigned int size = 0;
   const int done = EVP_Digest(input.data(), input.size(), digest.data(), &size, EVP_sha256(), nullptr);
   SKEP_ASSERT(done == 1 && size == 32, "SHA-256 is always there");
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string id;
-  for (unsigned int i = 0; i < size; ++i) {
-    id += kHex[digest[i] >> 4U];
-    id += kHex[digest[i] & 15U];
-  }
-  return id;
+  return base::hex({reinterpret_cast<const char*>(digest.data()), size});
 }
 
 v1::TaskRecord make_record(const model::v1::Task& task, const NodeConfig& config, WallTime now) {

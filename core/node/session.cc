@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "core/base/hex.h"
 #include "skep/dispatch.methods.h"
 #include "skep/log.h"
 
@@ -38,17 +39,6 @@ std::string stable_bytes(const model::v1::NodeDescription& message) {
   return bytes;
 }
 
-std::string hex(const std::string& bytes) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (const char c : bytes) {
-    const auto byte = static_cast<unsigned char>(c);
-    text += kDigits[byte >> 4U];
-    text += kDigits[byte & 15U];
-  }
-  return text;
-}
-
 /// The manager does not know this session (any more): only a new one helps.
 bool ends_session(const Error& error) {
   return error.code == Code::kNotFound || error.code == Code::kUnauthenticated ||
@@ -62,7 +52,7 @@ Session::Session(Env& env, rpc::Caller& caller, const NodeConfig& config, Hooks 
       caller_(caller),
       config_(config),
       hooks_(std::move(hooks)),
-      boot_id_(hex(env.random.bytes(16))) {}
+      boot_id_(base::hex(env.random.bytes(16))) {}
 
 Session::~Session() {
   *alive_ = false;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/base/hex.h"
 #include "core/bus/trace.h"
 #include "core/model/suggest.h"
 #include "skep/log.h"
@@ -26,18 +27,6 @@ bool is_final(const std::string& reason) {
   constexpr std::array<std::string_view, 7> kFinal{"WRONG_ABI", "BAD_ENTRY",   "BAD_TABLE", "ID_MISMATCH",
                                                    "NO_ENTRY",  "LOAD_FAILED", "BAD_MANIFEST"};
   return std::find(kFinal.begin(), kFinal.end(), reason) != kFinal.end();
-}
-
-/// A token travels in a `string` field, which protobuf reads only as UTF-8.
-std::string hex(std::string_view bytes) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  for (const char c : bytes) {
-    const auto byte = static_cast<unsigned char>(c);
-    text += kDigits[byte >> 4U];
-    text += kDigits[byte & 0xfU];
-  }
-  return text;
 }
 
 /// " (Segmentation fault)".
@@ -188,7 +177,7 @@ void PluginHost::launch_isolated(Plugin& plugin) {
   boot.set_id(plugin.entry.id);
   boot.set_path(plugin.entry.path);
   boot.set_endpoint(bus_->ipc_endpoint());
-  boot.set_token(hex(env_.random.bytes(32)));
+  boot.set_token(base::hex(env_.random.bytes(32)));  // a `string` field takes only UTF-8
   boot.set_instance(std::to_string(env_.random.next()));
   boot.set_start_request(start_request(plugin));
   auto process = HostProcess::start(env_, options_.host_program, std::move(boot), files_of(plugin.entry.id),

@@ -62,6 +62,15 @@ class Damage(SkepTest):
         self.assertGreaterEqual(len(found), len(patterns), found)
         return found
 
+    def damage_both(self, agent, name, damage):
+        """A file of the state directory and its copy: (its path, what it held)."""
+        path = f"{agent.root}/var/lib/skep/{name}"
+        with open(path, "rb") as file:
+            whole = file.read()
+        damage(path)
+        damage(f"{path}.copy")
+        return path, whole
+
     def test_what_can_be_made_again_heals(self):
         agent = self.web()
         names = [os.path.relpath(path, agent.root) for path in self.files(
@@ -160,23 +169,19 @@ class Damage(SkepTest):
             for damage in (delete, cut, flip):
                 with self.subTest(f"{damage.__name__} {name}"):
                     agent.kill()
-                    paths = [f"{agent.root}/var/lib/skep/{name}", f"{agent.root}/var/lib/skep/{name}.copy"]
-                    with open(paths[0], "rb") as file:
-                        whole = file.read()
-                    for path in paths:
-                        damage(path)
+                    path, whole = self.damage_both(agent, name, damage)
                     agent.start()
                     self.assertEqual(agent.out("info", "--format", "{{.Swarm.LocalNodeState}}"), "error")
                     said = agent.out("info", "--format", "{{.Swarm.Error}}")
-                    self.assertIn(paths[0], said)
+                    self.assertIn(path, said)
                     self.assertIn("restore the file from a backup", said)
                     refused = agent.ctl("service", "ls", check=False)
                     self.assertNotEqual(refused.returncode, 0)
-                    self.assertIn(paths[0], refused.stderr)
+                    self.assertIn(path, refused.stderr)
                     self.assertEqual(agent.containers(), self.before, "tasks go on")
                     self.assertTrue(self.answers())
                     agent.kill()
-                    with open(paths[0], "wb") as file:  # the backup
+                    with open(path, "wb") as file:  # the backup
                         file.write(whole)
                     agent.start()
                     self.check_all_there(agent)
@@ -188,17 +193,13 @@ class Damage(SkepTest):
             for damage in (delete, cut, flip):
                 with self.subTest(f"{damage.__name__} {name}"):
                     agent.kill()
-                    paths = [f"{agent.root}/var/lib/skep/{name}", f"{agent.root}/var/lib/skep/{name}.copy"]
-                    with open(paths[0], "rb") as file:
-                        whole = file.read()
-                    for path in paths:
-                        damage(path)
+                    path, whole = self.damage_both(agent, name, damage)
                     code, said = agent.start_refused()
                     self.assertEqual(code, 11, said)
-                    self.assertIn(paths[0], said)
+                    self.assertIn(path, said)
                     self.assertIn(way_out, said)
                     self.assertTrue(self.answers(), "its container goes on")
-                    with open(paths[0], "wb") as file:  # the backup
+                    with open(path, "wb") as file:  # the backup
                         file.write(whole)
                     agent.start()
                     self.check_all_there(agent)

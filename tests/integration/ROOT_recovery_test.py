@@ -22,6 +22,15 @@ def force(agent):
 
 
 class Quorum(ManagersTest):
+    def three_and_a_worker(self):
+        """([the three managers], a worker), with a service of four tasks."""
+        managers = self.managers(3)
+        worker = self.worker(managers[0])
+        self.remember_ids([*managers, worker])
+        self.wait_ready(managers[0], 4)
+        self.serve([*managers, worker], 4)
+        return managers, worker
+
     def serve(self, agents, replicas):
         for agent in agents:
             self.web_image(agent)
@@ -41,12 +50,7 @@ class Quorum(ManagersTest):
                 f"{agent.root}/var/lib/skep/manager.db"), 30)
 
     def test_two_of_three_lost(self):
-        managers = self.managers(3)
-        worker = self.worker(managers[0])
-        everybody = [*managers, worker]
-        self.remember_ids(everybody)
-        self.wait_ready(managers[0], 4)
-        self.serve(everybody, 4)
+        managers, worker = self.three_and_a_worker()
         refused = self.refused(managers[1], None, "the swarm has a leader", "swarm", "init", "--force-new-cluster")
         self.assertIn("node demote", refused)
         self.refused(worker, None, "is a worker", "swarm", "init", "--force-new-cluster")
@@ -71,7 +75,7 @@ class Quorum(ManagersTest):
         for lost in managers[:2]:
             lost.start()
         self.wait_roles(last, [last], [worker, *managers[:2]])
-        eventually("what ran twice is stopped", lambda: sum(len(a.containers()) for a in everybody) == 4, 60)
+        eventually("what ran twice is stopped", lambda: sum(len(a.containers()) for a in [*managers, worker]) == 4, 60)
         last.wait_running("web", 4)
         self.assertEqual(self.elections([last]), leads, "it leads undisturbed")
         # Three managers again.
@@ -117,14 +121,8 @@ class Quorum(ManagersTest):
         self.assertEqual(sorted(first.out("service", "ls", "--format", "{{.Name}}").split()), ["after", "web"])
         first.wait_running("web", 5, 90)
 
-
     def test_locked_managers_and_an_agent_that_is_stopped(self):
-        managers = self.managers(3)
-        worker = self.worker(managers[0])
-        everybody = [*managers, worker]
-        self.remember_ids(everybody)
-        self.wait_ready(managers[0], 4)
-        self.serve(everybody, 4)
+        managers, worker = self.three_and_a_worker()
         key = KEY.search(managers[0].out("swarm", "update", "--autolock")).group(0)
         for agent in managers:
             path = f"{agent.root}/var/lib/skep/local.key"

@@ -1,22 +1,12 @@
 #include "core/control/ca/root_rotation.h"
 
+#include "core/base/hex.h"
 #include "core/link/join_token.h"
 
 namespace skep::control {
 namespace {
 
 constexpr int kWaitingNamed = 10;
-
-std::string hex(const std::string& raw) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (const char c : raw) {
-    const auto byte = static_cast<unsigned char>(c);
-    text += kDigits[byte >> 4U];
-    text += kDigits[byte & 15U];
-  }
-  return text;
-}
 
 /// A certificate as somebody with only that root would check it: the proof that the chain holds.
 Status prove(const link::CertifiedKey& issuer, const std::string& chain, const std::string& roots,
@@ -115,7 +105,7 @@ Result<control::v1::RootStatusResponse> rotation_status(const store::View& view)
   status.set_rotating(root.has_rotation());
   SKEP_TRY_ASSIGN(const std::string digest, link::certificate_digest(wanted_root(root)));
   SKEP_TRY_ASSIGN(const link::Issuer wanted, link::as_issuer(wanted_root(root)));
-  status.set_digest(hex(digest));
+  status.set_digest(base::hex(digest));
   for (const auto& [id, node] : view.all<model::v1::Node>()) {
     const bool certified = has_issuer(*node, wanted);
     const bool trusts = node->description().tls().trust_root() == wanted_root(root);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/base/hex.h"
 #include "core/base/unlock_key.h"
 #include "skep/testing/manual_env.h"
 
@@ -15,16 +16,6 @@ struct SealerTestAccess {
 };
 
 namespace {
-
-std::string hex(const std::string& raw) {
-  std::string text;
-  for (const char c : raw) {
-    char two[3];
-    std::snprintf(two, sizeof(two), "%02x", static_cast<unsigned char>(c));
-    text += two;
-  }
-  return text;
-}
 
 TEST(Sealer, AgreesWithThePublishedVectorsOfXaes256Gcm) {
   const auto one = *Sealer::make(std::string(32, '\1'));
