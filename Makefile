@@ -25,7 +25,7 @@ demo: build
 test: build sanitized
 	@tools/run-tests $(BUILD) $(SANITIZERS:%=build/%)
 sim: build
-	@$(if $(MUTANTS),$(BUILD)/test-bin/sim_mutants --seeds=$(SEEDS) --seconds=300 --also=$(BUILD)/test-bin/unit_raft_mutants --also=$(BUILD)/test-bin/unit_managers_mutants,$(BUILD)/test-bin/sim --seeds=$(SEEDS)) --first-seed=$(FIRST_SEED)
+	@$(if $(MUTANTS),$(BUILD)/test-bin/sim_mutants --seeds=$(SEEDS) --seconds=300 $(foreach test,raft manager managers control,--also=$(BUILD)/test-bin/unit_$(test)_mutants),$(BUILD)/test-bin/sim --seeds=$(SEEDS)) --first-seed=$(FIRST_SEED)
 bench:
 	@tools/install-packages build run test bench
 	@$(MAKE) --no-print-directory PRESET=release build

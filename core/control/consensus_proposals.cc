@@ -57,7 +57,7 @@ void ConsensusClient::propose(store::Transaction transaction, store::OnCommitted
 void ConsensusClient::on_proposed(const std::string& id,
                                   Result<consensus::v1::ProposeResponse> response) {
   if (response && SKEP_MUTANT(kDoneWhenAccepted)) {
-    return answer(tracker_.applied(response->index(), {store::Outcome::kApplied, "", id}));
+    return answer(tracker_.applied(response->index(), {store::Outcome::kApplied, id, ""}));
   }
   if (response) {
     return tracker_.accepted(id, response->index());

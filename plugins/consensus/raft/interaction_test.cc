@@ -186,7 +186,12 @@ class Cluster {
     for (const Index index : node.wal->config_indexes()) {
       if (index <= applied) {
         const auto entry = node.wal->entries(index, index, 1 << 20);
-        members = *apply_change(members, *decode_config_change(entry->front().data));
+        const auto change = decode_config_change(entry->front().data);
+        if (!change) {
+          nodes_.erase(id);  // the driver would not open this log
+          throw BrokenInvariant("the log takes an entry for a change of the members that is none");
+        }
+        members = *apply_change(members, *change);
       }
     }
     RaftOptions options = options_;

@@ -65,6 +65,24 @@ TEST(Manager, KeepsWhatItAcknowledgedOverPowerFailures) {
   }
 }
 
+TEST(Manager, TheLogKeepsWhatIsNotYetSafeInTheSavedState) {
+  Rig rig;
+  auto& config = *rig.start.mutable_config();
+  config["trailing_entries"] = "0";
+  config["snapshot_entries"] = "10";
+  rig.init();
+  rig.world.loop.advance(20s);
+  for (int i = 0; i < 30; ++i) {  // all within the time after which the state is synced
+    ASSERT_TRUE(rig.ask<methods::CreateService>(service_request("web-" + std::to_string(i))));
+  }
+  ASSERT_GT(rig.backend->unsynced(), 0U);
+  rig.crash();
+  rig.start_raft();
+  rig.start_manager(false);
+  ASSERT_TRUE(rig.lead()) << rig.start_status.error().message << rig.fatal;
+  EXPECT_EQ(rig.manager->store().view().all<model::v1::Service>().size(), 30U);
+}
+
 TEST(Manager, ReplaysTheLogWhenItsSavedStateIsDamaged) {
   Rig rig;
   rig.init();

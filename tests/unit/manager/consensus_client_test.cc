@@ -1,0 +1,127 @@
+// The core's end of consensus/1 against a driver that says what the test wants, when it wants it.
+
+#include "core/control/consensus_client.h"
+
+#include <gtest/gtest.h>
+
+#include "skep/testing/local_bus.h"
+#include "skep/testing/manual_env.h"
+
+namespace skep::control {
+namespace {
+
+using namespace std::chrono_literals;
+namespace methods = consensus::v1::methods;
+
+bus::v1::Principal principal(const std::string& kind) {
+  bus::v1::Principal made;
+  made.set_kind(kind);
+  return made;
+}
+
+/// A client whose driver takes proposals and answers read barriers with `committed`, but delivers
+/// entries only by deliver().
+class DriverByHand {
+ public:
+  DriverByHand() : bus(world.loop) {
+    driver_table_.on<methods::Start>([](const auto&, const rpc::CallContext&, auto reply) {
+      reply(consensus::v1::StartResponse());
+    });
+    driver_table_.on<methods::ReadBarrier>(
+        [this](const auto&, const rpc::CallContext&, auto reply) {
+          consensus::v1::ReadBarrierResponse response;
+          response.set_index(committed);
+          reply(std::move(response));
+        });
+    driver_table_.on<methods::Propose>(
+        [this](const auto& request, const rpc::CallContext&, auto reply) {
+          accepted.push_back(request.data());
+          consensus::v1::ProposeResponse response;
+          response.set_index(accepted.size());
+          reply(std::move(response));
+        });
+    ConsensusClient::register_methods(core_table_, [this] { return client.get(); });
+    auto& core = bus.attach("core", "n1", {"core"}, core_table_, principal("core"));
+    driver_ = &bus.attach("raft", "n1", {"consensus/raft"}, driver_table_, principal("plugin"));
+    ConsensusClient::Handlers handlers;
+    handlers.on_leading = [this](bool leading, std::uint64_t) { leads = leading; };
+    ConsensusClient::Config config;
+    config.cluster_id = "c1";
+    config.node_id = "n1";
+    client = std::make_unique<ConsensusClient>(world.env, core, store, std::move(config),
+                                               std::move(handlers));
+    client->start();
+    world.loop.run_ready();
+  }
+
+  void say_who_leads(bool leader) {
+    consensus::v1::LeadershipRequest request;
+    request.set_leader(leader);
+    request.set_term(1);
+    rpc::call<methods::Leadership>(*driver_, "core", request, {}, [](const auto&) {});
+    world.loop.run_ready();
+  }
+  void deliver(const std::string& data = "") {
+    consensus::v1::CommittedRequest request;
+    auto& entry = *request.add_entries();
+    entry.set_index(store.applied_index() + 1);
+    entry.set_term(1);
+    entry.set_data(data);
+    rpc::call<methods::Committed>(*driver_, "core", request, {}, [](const auto&) {});
+    world.loop.run_ready();
+  }
+
+  testing::ManualEnv world;
+  testing::LocalBus bus;
+  store::Store store;
+  std::uint64_t committed = 0;        ///< what a read barrier answers
+  std::vector<std::string> accepted;  ///< proposals, from index 1 on
+  bool leads = false;
+  std::unique_ptr<ConsensusClient> client;
+
+ private:
+  rpc::MethodTable driver_table_;
+  rpc::MethodTable core_table_;
+  rpc::Caller* driver_ = nullptr;
+};
+
+TEST(ConsensusClient, LeadsAndReadsOnceEverythingCommittedBeforeIsApplied) {
+  DriverByHand driver;
+  driver.committed = 2;
+  driver.deliver();
+  driver.say_who_leads(true);
+  EXPECT_FALSE(driver.leads) << "entry 2 may be anything";
+  driver.deliver();
+  EXPECT_TRUE(driver.leads);
+
+  bool read = false;
+  driver.committed = 3;
+  driver.client->read_barrier([&](const Status& status) { read = status.has_value(); });
+  driver.world.loop.run_ready();
+  EXPECT_FALSE(read) << "it would miss entry 3";
+  driver.deliver();
+  EXPECT_TRUE(read);
+}
+
+TEST(ConsensusClient, AChangeIsDoneWhenItIsCommittedNotWhenTheLogTookIt) {
+  DriverByHand driver;
+  driver.say_who_leads(true);
+  model::v1::Service service;
+  service.set_id("s1");
+  store::Transaction transaction;
+  transaction.put(std::move(service));
+  Result<std::uint64_t> result = Error{Code::kInternal, "no answer", "NONE"};
+  driver.client->propose(std::move(transaction),
+                         [&](Result<std::uint64_t> answer) { result = std::move(answer); });
+  driver.world.loop.advance(1s);
+  ASSERT_EQ(driver.accepted.size(), 1U);
+  ASSERT_FALSE(result) << "another leader may still put another entry in its place";
+  EXPECT_EQ(result.error().reason, "NONE");
+  driver.deliver(driver.accepted[0]);
+  ASSERT_TRUE(result);
+  EXPECT_EQ(*result, 1U);
+  EXPECT_NE(driver.store.view().get<model::v1::Service>("s1"), nullptr);
+}
+
+}  // namespace
+}  // namespace skep::control
