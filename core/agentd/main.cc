@@ -12,6 +12,7 @@
 #include <string>
 
 #include "core/agentd/backup_command.h"
+#include "core/agentd/crash_note.h"
 #include "core/agentd/daemon.h"
 #include "core/agentd/logging.h"
 #include "core/agentd/version.h"
@@ -123,6 +124,7 @@ int serve(const std::string& root, const std::string& log_level) {
   // A dozen threads that each allocate little: two arenas serve them, one each would cost 15 MB.
   ::mallopt(M_ARENA_MAX, 2);
   start_logging(config->log_level);
+  note_crashes();
   Daemon daemon(paths, *std::move(config), program_directory());
   if (auto status = daemon.start(); !status) {
     stop_logging();

@@ -1,4 +1,5 @@
 """The agent is killed and comes back: no container restarts, no task is lost, no exit is missed."""
+import ctypes
 import os
 import signal
 import threading
@@ -91,6 +92,16 @@ class Restart(SkepTest):
                 return [t for t in agent.tasks(service, all_states=True) if t["state"] == "failed"]
             task = eventually(f"{service} is failed", failed)[0]
             self.assertIn(f"({code})", task["error"])
+
+    def test_a_crash_names_the_plugin_it_came_from(self):
+        agent = self.swarm()
+        threads = run("ps", "-L", "-o", "tid=,comm=", "-p", str(agent.process.pid)).stdout.splitlines()
+        bridge = next(line.split()[0] for line in threads if line.split()[1] == "bridge")
+        ctypes.CDLL(None).tgkill(agent.process.pid, int(bridge), int(signal.SIGSEGV))
+        self.assertEqual(agent.process.wait(10), -signal.SIGSEGV)
+        self.assertIn("agentd: crashed with SIGSEGV in thread 'bridge'; tasks keep running", agent.log())
+        self.assertRegex(agent.log().split("crashed with")[1], r"Stack:\n.*agentd\(")
+        agent.start()
 
     def test_two_agents_never_touch_each_other(self):
         one, two = self.swarm(), self.swarm()
