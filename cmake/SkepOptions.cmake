@@ -16,7 +16,7 @@ set(CMAKE_CXX_FLAGS_DEV "-O1 -g1" CACHE STRING "" FORCE)
 set(CMAKE_C_FLAGS_DEV "-O1 -g1" CACHE STRING "" FORCE)
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -D_FORTIFY_SOURCE=3 -fstack-protector-strong" CACHE STRING "" FORCE)
 
-option(SKEP_WARNINGS_AS_ERRORS "Warnings are errors" ON)
+option(SKEP_WARNINGS_AS_ERRORS "Warnings are errors (not where gcc's guesses about flow see ghosts: -O2, sanitizers)" ON)
 set(SKEP_SANITIZE "" CACHE STRING "address,undefined or thread")
 option(SKEP_PCH "Precompile the headers that nearly every file includes (see SkepPch.cmake)" ON)
 if(NOT CMAKE_GENERATOR MATCHES Ninja)
@@ -36,6 +36,9 @@ if(SKEP_MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
 add_link_options(-Wl,-z,relro,-z,now)
+# The messages and the SDK are compiled once; a program or plugin keeps of them what it uses.
+add_compile_options(-ffunction-sections -fdata-sections)
+add_link_options(-Wl,--gc-sections)
 if(SKEP_SANITIZE)
   # Without the checks of UBSan that double the compile time: ASan sees what they see when it matters.
   add_compile_options(-fsanitize=${SKEP_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined

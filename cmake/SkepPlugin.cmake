@@ -22,8 +22,9 @@ function(skep_add_plugin name)
     target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   endif()
   target_compile_options(${name} PRIVATE -fno-gnu-unique)
+  # The messages that a plugin does not use stay out of it.
   target_link_options(${name} PRIVATE -Wl,--version-script=${SKEP_CMAKE_DIR}/plugin.map
-    -Wl,--exclude-libs,ALL)
+    -Wl,--exclude-libs,ALL -Wl,--gc-sections)
   if(NOT SKEP_SANITIZE AND NOT SKEP_FUZZ)
     target_link_options(${name} PRIVATE -Wl,-z,defs)
   endif()

@@ -16,7 +16,7 @@ def main():
 namespace skep::internal {{
 extern const unsigned char kManifest[];
 extern const std::size_t kManifestSize;
-__attribute__((used, section(".skep_manifest"))) const unsigned char kManifest[] = {{{body}}};
+__attribute__((used, retain, section(".skep_manifest"))) const unsigned char kManifest[] = {{{body}}};
 const std::size_t kManifestSize = sizeof(kManifest);
 }}  // namespace skep::internal
 """)
