@@ -96,6 +96,9 @@ void Swarm::manager_started(const Status& status) {
   if (status.error().reason == "MEMBER_REMOVED") {
     return demoted();
   }
+  if (status.error().reason == "MANAGER_STOPPED") {
+    return;  // Whoever stopped it while it started goes on in its place.
+  }
   trouble_ = status.error().message;
   SKEP_ERROR("the manager role cannot start; tasks keep running", {"cause", trouble_});
 }

@@ -64,8 +64,9 @@ void Manager::Impl::members_changed(const std::vector<consensus::v1::Member>& me
   }
   const bool member = std::any_of(members.begin(), members.end(),
                                   [this](const auto& one) { return one.id() == config.member_id; });
-  // A new member applies what was before its time: only who was in can be out.
-  if (std::exchange(was_member, member || was_member) && !member) {
+  // A new member applies what was before its time: only who was in can be out. A log that is only
+  // read has no members, and late news of the one that was open before say nothing of it.
+  if (std::exchange(was_member, member || was_member) && !member && !config.recover) {
     return removed(config.incarnation);
   }
   wake_waiters();

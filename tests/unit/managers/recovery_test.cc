@@ -5,6 +5,7 @@
 #include "cluster_rig.h"
 #include "core/control/recovery/incarnation.h"
 #include "core/store/sealed_backend.h"
+#include "skep/consensus.methods.h"
 
 namespace skep::control {
 namespace {
@@ -127,6 +128,34 @@ TEST_P(Lost, TheLastManagerGoesOnAndTheOthersBecomeWorkersWhenTheyReturn) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Recovery, Lost, ::testing::Values(3, 5));
+
+TEST(Recovery, LateNewsOfTheLogThatWasOpenBeforeDoNotEndTheReading) {
+  Cluster cluster(3);
+  cluster.init();
+  ASSERT_TRUE(cluster.agree());
+  for (const auto& id : ids(3)) {
+    cluster.kill(id);
+  }
+  // The manager was just starting when its swarm was made anew: what the driver says of the members
+  // when it opened the log as usual comes to the manager that only reads it.
+  rpc::MethodTable none;
+  bool told = false;
+  cluster.on_start = [&](const std::string& id, Cluster::Node&) {
+    if (std::exchange(told, true)) {
+      return;
+    }
+    consensus::v1::MembersRequest news;
+    for (std::uint64_t member = 1; member <= 3; ++member) {
+      news.add_members()->set_id(member);
+    }
+    auto& driver = cluster.bus.attach(id + "/late", id, {}, none, who("plugin", "raft"));
+    rpc::call<consensus::v1::methods::Members>(driver, "core", news, {}, [](const auto& heard) {
+      EXPECT_TRUE(heard) << heard.error().message;
+    });
+  };
+  recover(cluster, "n1");
+  EXPECT_FALSE(cluster.nodes.at("n1")->removed);
+}
 
 TEST(Recovery, WhatWasNotKnownToBeCommittedIsKept) {
   Cluster cluster(3);
