@@ -22,6 +22,8 @@ def force(agent):
 
 
 class Quorum(ManagersTest):
+    leave_together = True
+
     def three_and_a_worker(self):
         """([the three managers], a worker), with a service of four tasks."""
         managers = self.managers(3)
