@@ -27,6 +27,7 @@ class LargeState(ManagersTest):
         eventually("it has everything", lambda: self.applied(agent) == self.applied(first), 600)
         print(f"{size >> 20} MiB over a link that loses 2 % of the frames: {time.monotonic() - since:.1f} s")
         self.assertIn("the state is fetched from another manager", agent.log())
+        self.check_same_state([first, agent])
         # It leads with it.
         first.ctl("node", "demote", "self")
         eventually("it leads", lambda: self.manager_words(agent)[agent.known_id] == "Leader", 60)
