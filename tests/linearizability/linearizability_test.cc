@@ -109,6 +109,48 @@ TEST(Linearizability, RandomHistoriesAgreeWithHowTheyWereMade) {
   EXPECT_GT(rejected, 190);
 }
 
+/// What six clients of three agents saw of one register when the leader hung for two seconds (in
+/// us; tests/integration/ROOT_registers_test.py). Client 0's first create was never answered.
+constexpr const char* kOfRealAgents =
+    "1 create r2 - v1-3 0 577780\n"
+    "2 read r2 - - 282706 301955\n"
+    "3 read r2 - - 306991 341682\n"
+    "4 read r2 - v1-3 710424 758060\n"
+    "5 read r2 - v1-3 729295 762689\n"
+    "2 read r2 - v1-3 789496 848779\n"
+    "4 read r2 - v1-3 811116 933777\n"
+    "3 read r2 - v1-3 1193532 3016795\n"
+    "0 create r2 - v0-7 1324172 ?\n"
+    "3 update r2 v1-3 v3-34 3016818 3043111\n"
+    "2 remove r2 - - 3211102 3262625\n"
+    "0 create r2 - v0-10 3262892 3318679\n"
+    "1 read r2 - v0-10 3314834 3337924\n"
+    "1 update r2 v0-10 v1-8 3337950 3383363\n"
+    "2 read r2 - v1-8 3465547 3533562\n"
+    "2 update r2 v1-8 v2-40 3533581 3561770\n";
+
+std::string without(std::string text, const std::string& line) {
+  const std::size_t at = text.find(line);
+  EXPECT_NE(at, std::string::npos) << line;
+  return text.erase(at, line.size());
+}
+
+TEST(Linearizability, AHistoryOfRealAgentsIsRefusedOnceItIsCorrupted) {
+  const std::string real = kOfRealAgents;
+  EXPECT_TRUE(check_text(real).linearizable) << check_text(real).why;
+  // The leader of old answers from what it last knew: while it is away, and after it woke.
+  EXPECT_FALSE(check_text(real + "1 read r2 - v1-3 3100000 3110000\n").linearizable);
+  EXPECT_FALSE(check_text(real + "1 read r2 - v1-8 3600000 3610000\n").linearizable);
+  // The create of unknown outcome would have stood in the way of the other one.
+  EXPECT_FALSE(check_text(real + "1 read r2 - v0-7 3320000 3330000\n").linearizable);
+  // Acknowledged and lost; read, and written by nobody; done twice.
+  EXPECT_FALSE(check_text(real + "1 read r2 - - 3600000 3610000\n").linearizable);
+  EXPECT_FALSE(check_text(without(real, "0 create r2 - v0-10 3262892 3318679\n")).linearizable);
+  EXPECT_FALSE(check_text(real + "5 update r2 v1-8 v5-9 3533581 3561771\n").linearizable);
+  // A file that was cut off is no history.
+  EXPECT_FALSE(parse_history(real.substr(0, real.size() - 10)));
+}
+
 TEST(Linearizability, BadFilesAreNamed) {
   for (const char* text : {"1 read a - -", "x read a - - 0 1", "1 write a - - 0 1", "1 read a - - 5 1",
                            "1 read a - - ? 1"}) {
