@@ -90,27 +90,79 @@ class Quorum(ManagersTest):
         last.start()
         self.wait_managers(managers[0], 3)
 
-    def test_four_and_then_three_of_five_lost(self):
+    def lock(self, managers):
+        """The key without which none of these managers starts any more."""
+        key = KEY.search(managers[0].out("swarm", "update", "--autolock")).group(0)
+        self.wait_locked(managers)
+        return key
+
+    def wait_locked(self, managers):
+        for agent in managers:
+            path = f"{agent.root}/var/lib/skep/local.key"
+            eventually("every manager is locked by the key", lambda path=path: not os.path.exists(path))
+
+    def restart_locked(self, agents, key):
+        """They start, and do nothing for the swarm before they have the key."""
+        for agent in agents:
+            agent.start()
+            self.refused(agent, None, "needs to be unlocked", "swarm", "init", "--force-new-cluster")
+            agent.ctl("swarm", "unlock", stdin=key + "\n")
+
+    def five(self):
+        """Five managers with a service of five tasks."""
         managers = self.managers(5)
         self.remember_ids(managers)
         self.wait_ready(managers[0], 5)
         self.serve(managers, 5)
+        return managers
+
+    def test_four_and_then_three_of_five_lost(self):
+        managers = self.five()
         last, others = managers[4], managers[:4]
         kept = last.containers()
         for lost in others:
             lost.kill()
         force(last)
         self.assertEqual(last.containers(), kept)
+        self.return_and_promote(last, others)
+        self.lose_three(managers)
+
+    def test_four_and_then_three_of_five_locked_managers_lost(self):
+        managers = self.five()
+        key = self.lock(managers)
+        last, others = managers[4], managers[:4]
+        kept = last.containers()
+        for agent in managers:
+            agent.kill()
+        self.restart_locked([last], key)
+        force(last)  # while the manager that was just unlocked is starting
+        self.assertIn("Swarm: active", last.out("info"))
+        eventually("its tasks went on, and it knows them again", lambda: last.containers() == kept)
+        self.return_and_promote(last, others, key)
+        # Those that were workers meanwhile are locked by the same key again.
+        self.wait_locked(managers)
+        self.lose_three(managers)
+        managers[0].kill()
+        managers[0].start()
+        unlock(managers[0], key)
+        managers[0].wait_running("web", 5)
+
+    def return_and_promote(self, last, others, key=None):
+        """The lost ones come back as workers, and are made managers again."""
         last.ctl("service", "create", "--name", "after", "--mode", "global", "--no-healthcheck", "-d", "web:1")
-        for lost in others:
-            lost.start(wait=False)
+        if key:
+            self.restart_locked(others, key)
+        else:
+            for lost in others:
+                lost.start(wait=False)
         self.wait_roles(last, [last], others, 90)
         last.wait_running("after", 5, 90)
         last.wait_running("web", 5, 90)
         last.ctl("node", "promote", *[a.known_id for a in others])
         self.wait_managers(last, 5, seconds=90)
 
-        # Three are lost; one of the two that are left goes on, the other one follows it without a restart.
+    def lose_three(self, managers):
+        """One of the two that are left goes on, the other one follows it without a restart."""
         first, second = managers[0], managers[1]
         kept = [first.containers(), second.containers()]
         for lost in managers[2:]:
@@ -125,10 +177,7 @@ class Quorum(ManagersTest):
 
     def test_locked_managers_and_an_agent_that_is_stopped(self):
         managers, worker = self.three_and_a_worker()
-        key = KEY.search(managers[0].out("swarm", "update", "--autolock")).group(0)
-        for agent in managers:
-            path = f"{agent.root}/var/lib/skep/local.key"
-            eventually("every manager is locked by the key", lambda path=path: not os.path.exists(path))
+        key = self.lock(managers)
         last, others = managers[2], managers[:2]
         file = f"{self.directory}/locked.backup"
         last.ctl("backup", "create", file)
