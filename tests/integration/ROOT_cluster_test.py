@@ -25,7 +25,7 @@ class Workers(ClusterTest):
         workers[0].start()
         self.wait_ready(manager, 3)
         manager.wait_running("web", 6)
-        self.assertEqual(workers[0].containers(), before)
+        eventually("they are the same, and it knows them again", lambda: workers[0].containers() == before)
 
         # A worker is cut off for long: down, its tasks run elsewhere; when it returns, they end there.
         lost = workers[1].node_id()
