@@ -36,9 +36,6 @@ if(SKEP_MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
 add_link_options(-Wl,-z,relro,-z,now)
-# The messages and the SDK are compiled once; a program or plugin keeps of them what it uses.
-add_compile_options(-ffunction-sections -fdata-sections)
-add_link_options(-Wl,--gc-sections)
 if(SKEP_SANITIZE)
   # Without the checks of UBSan that double the compile time: ASan sees what they see when it matters.
   add_compile_options(-fsanitize=${SKEP_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined
@@ -52,6 +49,11 @@ endif()
 if(SKEP_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link,address,undefined)
   add_link_options(-fsanitize=address,undefined)
+endif()
+if(NOT SKEP_SANITIZE AND NOT SKEP_FUZZ)
+  # The messages and the SDK are compiled once; a program or plugin keeps of them what it uses.
+  add_compile_options(-ffunction-sections -fdata-sections)
+  add_link_options(-Wl,--gc-sections)
 endif()
 add_compile_definitions(_GLIBCXX_ASSERTIONS)
 

@@ -22,11 +22,11 @@ function(skep_add_plugin name)
     target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   endif()
   target_compile_options(${name} PRIVATE -fno-gnu-unique)
-  # The messages that a plugin does not use stay out of it.
   target_link_options(${name} PRIVATE -Wl,--version-script=${SKEP_CMAKE_DIR}/plugin.map
-    -Wl,--exclude-libs,ALL -Wl,--gc-sections)
+    -Wl,--exclude-libs,ALL)
   if(NOT SKEP_SANITIZE AND NOT SKEP_FUZZ)
-    target_link_options(${name} PRIVATE -Wl,-z,defs)
+    # The messages that a plugin does not use stay out of it.
+    target_link_options(${name} PRIVATE -Wl,-z,defs -Wl,--gc-sections)
   endif()
   set_target_properties(${name} PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${SKEP_PLUGIN_DIR}
     CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON POSITION_INDEPENDENT_CODE ON
