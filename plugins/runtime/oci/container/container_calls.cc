@@ -258,8 +258,7 @@ void ContainerDriver::stop_container(const runtime::v1::StopRequest& request,
 void ContainerDriver::remove(const runtime::v1::RemoveRequest& request,
                              Reply<runtime::v1::RemoveResponse> reply) {
   const std::string id = request.container_id();
-  const Container* container = table_.find(id);
-  if (container == nullptr) {
+  if (!table_.knows(id)) {
     return reply(runtime::v1::RemoveResponse{});
   }
   const bool force = request.force();
@@ -286,8 +285,8 @@ void ContainerDriver::remove_now(const std::string& id,
   auto status = on_worker([engine, id, result] { *result = engine->purge(id); },
                           [this, id, result, reply, done] {
                             if (!*result) {
-                              reply(std::move(*result).error());
-                              return done();
+                              done();
+                              return reply(std::move(*result).error());
                             }
                             if (Container* container = table_.find(id)) {
                               unwatch_container(*container);
@@ -300,8 +299,8 @@ void ContainerDriver::remove_now(const std::string& id,
                               table_.erase(id);
                               end_streams(id, killed.exit_code());
                             }
+                            done();  // the table knows it no more when recover() goes on
                             reply(runtime::v1::RemoveResponse{});
-                            done();
                           });
   if (!status) {
     reply(std::move(status).error());

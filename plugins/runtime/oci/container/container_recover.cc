@@ -26,9 +26,9 @@ void ContainerDriver::recover(const runtime::v1::RecoverRequest& request,
                               Reply<runtime::v1::RecoverResponse> reply) {
   const std::set<std::string> named(request.container_ids().begin(), request.container_ids().end());
   std::vector<std::string> leftovers;
-  for (const Container* container : table_.all()) {
-    if (!named.contains(container->record.id)) {
-      leftovers.push_back(container->record.id);
+  for (std::string& id : table_.ids()) {
+    if (!named.contains(id)) {
+      leftovers.push_back(std::move(id));
     }
   }
   if (leftovers.empty()) {
@@ -61,8 +61,8 @@ void ContainerDriver::recover_stored(const std::set<std::string>& named,
   };
   auto found = std::make_shared<Found>();
   found->named = named;
-  for (const Container* container : table_.all()) {
-    found->present.insert(container->record.id);
+  for (std::string& id : table_.ids()) {
+    found->present.insert(std::move(id));
   }
   const auto engine = engine_;
   auto status = on_worker(

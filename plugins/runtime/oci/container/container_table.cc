@@ -106,4 +106,13 @@ std::vector<Container*> ContainerTable::all() {
   return list;
 }
 
+std::vector<std::string> ContainerTable::ids() const {
+  std::vector<std::string> list;
+  list.reserve(containers_.size());
+  for (const auto& [id, container] : containers_) {
+    list.push_back(id);
+  }
+  return list;
+}
+
 }  // namespace skep::oci

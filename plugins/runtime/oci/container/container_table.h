@@ -51,6 +51,9 @@ class ContainerTable {
   static void answer_waiters(Container& container, const Result<runtime::v1::ExitStatus>& exit);
 
   [[nodiscard]] std::vector<Container*> all();
+  /// Also of those that are just being made.
+  [[nodiscard]] std::vector<std::string> ids() const;
+  [[nodiscard]] bool knows(const std::string& id) const { return containers_.contains(id); }
 
  private:
   void next(const std::string& id);

@@ -134,5 +134,30 @@ TEST_F(ROOT_Recover, AKilledConmonEndsItsContainer) {
   EXPECT_EQ(lab.leftovers(), std::vector<std::string>());
 }
 
+/// A node that leaves says "keep nothing" while the last task it got is just being made.
+TEST_F(ROOT_Recover, WhatIsJustBeingMadeIsNotForgotten) {
+  const auto unwanted = lab.request({"sleep", "600"});
+  const auto wanted = lab.request({"sleep", "600"});
+  int made = 0;
+  for (const auto& request : {unwanted, wanted}) {
+    lab.driver().create(request, [&made](const auto& created) { made += created ? 1 : 0; });
+  }
+  const auto found = lab.recover({wanted.container_id()});
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_EQ(lab.inspect(unwanted.container_id()).error().code, Code::kNotFound);
+  ASSERT_TRUE(lab.until([&made] { return made == 2; }));
+  EXPECT_TRUE(lab.start_container(wanted.container_id()));
+  EXPECT_TRUE(lab.recover({}));
+  EXPECT_EQ(lab.leftovers(), std::vector<std::string>());
+}
+
+TEST_F(ROOT_Recover, RemovesWhatIsJustBeingMade) {
+  const auto request = lab.request({"sleep", "600"});
+  lab.driver().create(request, [](const auto&) {});
+  EXPECT_TRUE(lab.remove(request.container_id(), true));
+  EXPECT_EQ(lab.inspect(request.container_id()).error().code, Code::kNotFound);
+  EXPECT_EQ(lab.leftovers(), std::vector<std::string>());
+}
+
 }  // namespace
 }  // namespace skep::oci
