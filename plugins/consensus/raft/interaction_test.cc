@@ -6,7 +6,7 @@
 //   join 4                            an empty member that knows nobody
 //   campaign 1 | tick 1 12 | propose 1 hello [count] | transfer 1 2 | read 1 ctx | forget 1
 //   change 1 add 4 | learner 4 | remove 2 ...   several steps make a joint change
-//   ready 1                           one round of member 1, printed
+//   ready 1 [unwritten]               one round of member 1, printed; or one that dies in its write
 //   deliver [1->2] [type] [count]     one by one, in order; drop loses them, repeat keeps them too
 //   stabilize [1 2 ...]               rounds and deliveries among them until nothing happens
 //   compact 1 5 | restart 1 [unapplied] | installed 1 | unreachable 1 2
@@ -101,7 +101,7 @@ class Cluster {
     } else if (verb == "unreachable") {
       raft.report_unreachable(number(w, 2));
     } else if (verb == "ready") {
-      round(id);
+      w.size() > 2 ? dying_round(id) : round(id);
     } else if (verb == "compact") {
       compact(id, number(w, 2));
     } else if (verb == "restart") {
@@ -217,15 +217,8 @@ class Cluster {
     }
     const Ready ready = node.raft->ready();
     print_ready(id, ready);
-    for (const auto* messages : {&ready.messages, &ready.messages_after_sync}) {
-      for (const Message& message : *messages) {
-        if (message.to != id) {
-          auto decoded = decode_message(encode_message(message, "c"), "c");
-          ASSERT_TRUE(decoded) << decoded.error().message;
-          network_.push_back(*std::move(decoded));
-        }
-      }
-    }
+    dispatch(id, ready.messages);
+    dispatch(id, ready.messages_after_sync);
     if (ready.snapshot) {
       ASSERT_TRUE(node.wal->set_mark(*ready.snapshot));
     }
@@ -238,6 +231,23 @@ class Cluster {
       node.applied = entry.index;
       if (entry.kind == EntryKind::kConfig) {
         note(id, "members " + show(node.raft->members()));
+      }
+    }
+  }
+  /// What needs no sync is sent; the rest is lost, and the member starts again.
+  void dying_round(MemberId id) {
+    Ready ready = nodes_.at(id).raft->ready();
+    ready.messages_after_sync.clear();
+    print_ready(id, ready);
+    dispatch(id, ready.messages);
+    start(id);
+  }
+  void dispatch(MemberId from, const std::vector<Message>& messages) {
+    for (const Message& message : messages) {
+      if (message.to != from) {
+        auto decoded = decode_message(encode_message(message, "c"), "c");
+        ASSERT_TRUE(decoded) << decoded.error().message;
+        network_.push_back(*std::move(decoded));
       }
     }
   }

@@ -181,11 +181,7 @@ Ready Raft::ready() {
   if (!awaits_state_) {
     ready.committed = log_.next_committed(options_.ready_bytes_max);
   }
-  // Who left ends when it is told so. If a restart made this member forget that, the vote of the one that
-  // left would be missing: of two members, the one that stays could never lead again.
-  const bool members_change =
-      std::any_of(ready.committed.begin(), ready.committed.end(),
-                  [](const Entry& entry) { return entry.kind == EntryKind::kConfig; });
+  const bool members_change = changes_members(ready.committed);
   if (const HardState hard = hard_state(); hard != reported_hard_ || members_change) {
     ready.hard_state = hard;
     // The commit hint never runs ahead of what is written with it.
@@ -196,15 +192,26 @@ Ready Raft::ready() {
   }
   ready.must_sync = ready.must_sync || !ready.entries.empty() || log_.pending_snapshot();
   ready.snapshot = log_.pending_snapshot();
-  ready.messages = std::move(messages_);
+  (members_change ? ready.messages_after_sync : ready.messages) = std::move(messages_);
   messages_.clear();
   if (all_entries) {
-    ready.messages_after_sync = std::move(messages_after_sync_);
+    std::move(messages_after_sync_.begin(), messages_after_sync_.end(), std::back_inserter(ready.messages_after_sync));
     messages_after_sync_.clear();
   }
   ready.reads = std::move(reads_);
   reads_.clear();
   return ready;
+}
+
+/// Who left ends when it hears of it. Whoever tells must know by its own log that the change is committed: of two
+/// members, the one that forgot it in a restart would miss the vote of the one that left, and never lead again.
+bool Raft::changes_members(const std::vector<Entry>& committed) const {
+  const Index handed_on = committed.empty() ? log_.applied() : committed.back().index;
+  const bool later_round = role_ == Role::kLeader && pending_config_index_ > handed_on &&
+                           pending_config_index_ <= log_.committed();
+  return later_round || std::any_of(committed.begin(), committed.end(), [](const Entry& entry) {
+           return entry.kind == EntryKind::kConfig;
+         });
 }
 
 void Raft::advance(const Ready& ready) {

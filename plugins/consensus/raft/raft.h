@@ -152,6 +152,7 @@ class Raft {
   void broadcast_append();
   void broadcast_heartbeat(const std::string& context);
   [[nodiscard]] bool quorum_active();
+  [[nodiscard]] bool changes_members(const std::vector<Entry>& committed) const;
   void reduce_uncommitted(const std::vector<Entry>& committed);
   void send_timeout_now(MemberId to);
   // raft_follower.cc
