@@ -4,8 +4,7 @@
 // proposals go in, a Ready of things to do comes out. No disk, clock, network or lock inside. The
 // shape and the rules are etcd's; changes of the members take effect when advance() applies them.
 //
-// One round:  ready = raft.ready();
-//             send ready.messages; write ready.entries and ready.hard_state, sync;
+// One round:  ready = raft.ready(); send ready.messages; write ready.entries and ready.hard_state, sync;
 //             send ready.messages_after_sync; hand on ready.committed; raft.advance(ready);
 // Between ready() and advance() nothing else may be called.
 //
@@ -138,7 +137,7 @@ class Raft {
   void step_candidate(Message& message);
   void draw_election_timeout();
   [[nodiscard]] bool unapplied_config_change() const;
-  // raft_leader.cc
+  // raft_leader.cc, raft_leaving.cc
   void step_leader(Message& message);
   void on_append_reply(const Message& message, Progress& to);
   void on_heartbeat_reply(const Message& message, Progress& to);
@@ -146,6 +145,7 @@ class Raft {
   void give_up_lost_snapshots();
   void append_own(std::vector<Entry> entries);
   bool maybe_commit();
+  [[nodiscard]] std::pair<MemberId, Index> find_heir(Index index) const;
   bool maybe_send_append(MemberId to, bool send_if_empty);
   bool send_snapshot(MemberId to, Progress& progress);
   void step_down_removed();
@@ -154,7 +154,6 @@ class Raft {
   [[nodiscard]] bool quorum_active();
   [[nodiscard]] bool changes_members(const std::vector<Entry>& committed) const;
   void reduce_uncommitted(const std::vector<Entry>& committed);
-  void send_timeout_now(MemberId to);
   // raft_follower.cc
   void step_follower(Message& message);
   void handle_append(Message& message);

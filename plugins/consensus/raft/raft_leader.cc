@@ -98,18 +98,6 @@ void Raft::apply_config(const Entry& entry) {
   broadcast_append();
 }
 
-/// This leader was removed or demoted: the best follower need not wait for its silence.
-void Raft::step_down_removed() {
-  broadcast_append();
-  for (const auto& [id, progress] : progress_) {
-    if (id != options_.id && quorum_.contains(id) && progress.match == log_.last_index()) {
-      send({.type = MessageType::kTimeoutNow, .to = id});
-      break;
-    }
-  }
-  become_follower(term_, kNobody);
-}
-
 void Raft::maybe_auto_leave() {
   // Also a new leader finishes what the old one began, once nothing else can be in its log.
   if (role_ == Role::kLeader && members_.auto_leave && !members_.outgoing.empty() &&
@@ -121,10 +109,16 @@ void Raft::maybe_auto_leave() {
 }
 
 bool Raft::maybe_commit() {
-  const Index index = quorum_.committed_index([this](MemberId id) {
+  Index index = quorum_.committed_index([this](MemberId id) {
     const auto found = progress_.find(id);
     return found == progress_.end() ? Index{0} : found->second.match;
   });
+  if (const auto [heir, before] = find_heir(index); heir != kNobody) {
+    index = before;
+    if (transferee_ == kNobody) {
+      (void)transfer_leadership(heir);  // the tick asks again
+    }
+  }
   // Only entries of this term are committed by counting; older ones with them.
   if (index <= log_.committed() ||
       (log_.term(index) != term_ && !SKEP_MUTANT(kCommitsOlderTerms))) {
@@ -238,6 +232,9 @@ void Raft::tick_leader() {
       return;
     }
     transferee_ = kNobody;  // It did not take over in time: serve on.
+    if (maybe_commit()) {   // or ask it again
+      broadcast_append();
+    }
   }
   if (heartbeat_elapsed_ >= options_.heartbeat_ticks) {
     heartbeat_elapsed_ = 0;
@@ -286,7 +283,7 @@ void Raft::on_append_reply(const Message& message, Progress& to) {
     }
   }
   if (message.from == transferee_ && to.match == log_.last_index()) {
-    send_timeout_now(message.from);
+    send({.type = MessageType::kTimeoutNow, .to = message.from});
   }
 }
 
@@ -371,16 +368,12 @@ Status Raft::transfer_leadership(MemberId to) {
   election_elapsed_ = 0;  // One election timeout for the whole of it.
   transferee_ = to;
   if (found->second.match == log_.last_index()) {
-    send_timeout_now(to);
+    send({.type = MessageType::kTimeoutNow, .to = to});
   } else {
     found->second.paused = false;
     maybe_send_append(to, true);
   }
   return ok();
-}
-
-void Raft::send_timeout_now(MemberId to) {
-  send({.type = MessageType::kTimeoutNow, .to = to});
 }
 
 }  // namespace skep::raft
