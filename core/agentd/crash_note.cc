@@ -13,8 +13,10 @@ namespace skep::agentd {
 namespace {
 
 constexpr int kFramesMax = 48;
+constexpr unsigned kLimitSeconds = 5;
 
-// Everything below runs in a signal handler: no allocation, no lock.
+// Everything below runs in a signal handler: no allocation. The trace takes the loader's lock, so an alarm that
+// ends the process bounds it: a crash must not become a hang.
 void say(std::string_view text) {
   while (!text.empty()) {
     const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
@@ -26,6 +28,7 @@ void say(std::string_view text) {
 }
 
 void on_crash(int signal) {
+  ::alarm(kLimitSeconds);
   std::array<char, 17> thread{};
   ::prctl(PR_GET_NAME, thread.data());
   const char* const name = ::sigabbrev_np(signal);

@@ -303,8 +303,8 @@ void ContainerDriver::remove_now(const std::string& id,
                             reply(runtime::v1::RemoveResponse{});
                           });
   if (!status) {
-    reply(std::move(status).error());
     done();
+    reply(std::move(status).error());
   }
 }
 
