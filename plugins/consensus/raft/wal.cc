@@ -60,6 +60,8 @@ Status Wal::repair(RecoveredLog recovered) {
     SKEP_WARN("raft log: cut a write that did not finish", {"path", path},
               {"offset", recovered.end}, {"bytes", torn});
   }
+  // Of a process that ended between making a segment and syncing its name, the name is not on disk yet.
+  SKEP_TRY(disk_.sync_directory(options_.directory));
   // What no watermark covers may sit in the page cache only, even marked clean after a failed sync
   // of the process before: write it again, so that this sync is worth something.
   SKEP_TRY_ASSIGN(std::string tail, file_->read(recovered.synced_end, unproven));

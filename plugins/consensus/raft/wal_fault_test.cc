@@ -178,6 +178,41 @@ TEST_F(WalFaults, EveryDiskCallFailsOnceAndNothingAcknowledgedIsLost) {
   }
 }
 
+TEST_F(WalFaults, WhatIsAcknowledgedAfterARestartSurvivesAPowerLoss) {
+  constexpr int kSteps = 40;
+  std::uint64_t runs = 0;
+  for (std::uint64_t n = 1;; ++n) {
+    MemoryDisk disk;
+    Script script(5);
+    Model model;
+    model.attempted_state.term = 1;
+    disk.fail_call(n, {Code::kInternal, "injected: Input/output error"});
+    const bool stopped = !open_and_use(disk, small(), script, model, kSteps);
+    if (!disk.failed()) {
+      break;
+    }
+    if (!stopped) {
+      continue;
+    }
+    Entry next{.term = 100, .data = "next"};
+    {
+      auto again = Wal::open(disk, small());
+      ASSERT_TRUE(again) << "call " << n << ": " << again.error().message;
+      next.index = (*again)->last_index() + 1;
+      ASSERT_TRUE((*again)->append(std::vector{next}, std::nullopt));
+      ASSERT_TRUE((*again)->sync());
+    }
+    SeededRandom random(n);
+    disk.crash(random);
+    auto last = Wal::open(disk, small());
+    ASSERT_TRUE(last) << "call " << n << ": " << last.error().message;
+    ASSERT_EQ((*last)->last_index(), next.index) << "call " << n;
+    EXPECT_EQ((*last)->entries(next.index, next.index, 1 << 20)->front(), next) << "call " << n;
+    ++runs;
+  }
+  EXPECT_GT(runs, 50U);
+}
+
 TEST_F(WalFaults, AFailedSyncIsNeverRetried) {
   MemoryDisk disk;
   auto wal = *Wal::open(disk, small());
