@@ -1,5 +1,7 @@
 #include "plugins/runtime/oci/container/conmon.h"
 
+#include <algorithm>
+#include <array>
 #include <boost/json.hpp>
 #include <charconv>
 
@@ -41,6 +43,120 @@ std::string quoted(const std::string& text) {
   const auto open = text.find('"');
   const auto close = open == std::string::npos ? open : text.find('"', open + 1);
   return close == std::string::npos ? std::string() : text.substr(open + 1, close - open - 1);
+}
+
+bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+/// What stands between `before` and `after`; "" when one of them is not there.
+std::string between(const std::string& text, std::string_view before, std::string_view after) {
+  const auto open = text.find(before);
+  const auto from = open == std::string::npos ? open : open + before.size();
+  const auto close = from == std::string::npos ? from : text.find(after, from);
+  return close == std::string::npos ? std::string() : text.substr(from, close - from);
+}
+
+Error wrong(std::string message, const char* reason) {
+  return Error{Code::kInvalidArgument, std::move(message), reason};
+}
+
+/// `message` begins with "exec: ": the kernel or the search in $PATH refused the program.
+Error explain_command(const std::string& message, const std::string& command) {
+  const std::string program = quoted(message).empty() ? command : quoted(message);
+  if (has(message, "permission denied") || has(message, "is a directory")) {
+    return wrong("command '" + program + "' cannot be executed: it is not an executable file",
+                 "COMMAND_NOT_EXECUTABLE");
+  }
+  return wrong("command '" + program +
+                   "' not found in the container: name a program that is in "
+                   "the image",
+               "COMMAND_NOT_FOUND");
+}
+
+/// A directory that a new container lacks is made by the runtime; one that an exec names is not.
+std::optional<Error> explain_directory(const std::string& message) {
+  constexpr std::string_view kChdir = "chdir to cwd (\"";
+  constexpr std::string_view kWhy = "\") set in config.json failed: ";
+  constexpr std::string_view kNotADirectory = ": not a directory";
+  if (message.starts_with(kChdir) && has(message, kWhy)) {
+    return wrong("working directory '" + between(message, kChdir, kWhy) +
+                     "' cannot be used: " + message.substr(message.rfind(kWhy) + kWhy.size()) +
+                     "; name a directory that is in the container",
+                 "BAD_DIRECTORY");
+  }
+  if (message.starts_with("mkdir /") && message.ends_with(kNotADirectory)) {
+    return wrong("working directory cannot be made: '" +
+                     between(message, "mkdir ", kNotADirectory) +
+                     "' of the image is not a directory; name another one",
+                 "BAD_DIRECTORY");
+  }
+  return std::nullopt;
+}
+
+std::optional<Error> explain_sysctl(const std::string& message) {
+  constexpr std::string_view kFolder = " /proc/sys/";
+  if (message.starts_with("sysctl \"")) {
+    return wrong("sysctl '" + quoted(message) + "' is not separate per container: leave it out",
+                 "BAD_SYSCTL");
+  }
+  std::string key = between(message, kFolder, ": ");
+  std::replace(key.begin(), key.end(), '/', '.');
+  if (message.starts_with("open /proc/sys/") && message.ends_with("no such file or directory")) {
+    return wrong(
+        "sysctl '" + key + "' does not exist in the kernel of this node: see `sysctl -a` there",
+        "BAD_SYSCTL");
+  }
+  if (message.starts_with("write /proc/sys/")) {
+    return wrong("sysctl '" + key +
+                     "': the kernel refuses its value: " + message.substr(message.rfind(": ") + 2),
+                 "BAD_SYSCTL");
+  }
+  return std::nullopt;
+}
+
+/// "... error setting rlimit type NUMBER: WHY", numbered as in getrlimit(2) on x86 and arm.
+std::optional<Error> explain_ulimit(const std::string& message) {
+  constexpr std::array<const char*, 16> kNames{
+      "cpu",     "fsize", "data",  "stack",      "core",     "rss",  "nproc",  "nofile",
+      "memlock", "as",    "locks", "sigpending", "msgqueue", "nice", "rtprio", "rttime"};
+  constexpr std::string_view kKey = "error setting rlimit type ";
+  const std::string number = between(message, kKey, ": ");
+  std::size_t type = kNames.size();
+  std::from_chars(number.data(), number.data() + number.size(), type);
+  if (type >= kNames.size()) {
+    return std::nullopt;
+  }
+  return wrong(std::string("ulimit '") + kNames[type] + "': the kernel refuses its value: " +
+                   message.substr(message.rfind(": ") + 2) + "; is it above what the node allows?",
+               "BAD_ULIMIT");
+}
+
+/// What whoever wrote the service or the exec has to change; nothing when it is not theirs.
+std::optional<Error> explain_wish(const std::string& message) {
+  for (const auto explain : {explain_directory, explain_sysctl, explain_ulimit}) {
+    if (auto error = explain(message)) {
+      return error;
+    }
+  }
+  if (message.starts_with("environment variable ") ||
+      message.starts_with("invalid environment variable")) {
+    const std::string entry = quoted(message);  // a value may be a secret: only the name is said
+    return wrong("environment variable '" + entry.substr(0, entry.find('=')) +
+                     "' is invalid: write NAME=VALUE",
+                 "BAD_ENV");
+  }
+  if (message.starts_with("sethostname: ")) {
+    return wrong("hostname is refused by the kernel: use at most 64 characters", "BAD_HOSTNAME");
+  }
+  if (has(message, "unable to set memory limit") || has(message, "memory limit too low")) {
+    return wrong("memory limit is too low for a container to start: raise it (" + message + ")",
+                 "BAD_RESOURCES");
+  }
+  if (has(message, "error mounting") || has(message, "mountpoint")) {
+    return wrong("mount failed: " + message, "MOUNT_FAILED");
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -90,33 +206,24 @@ Result<int> parse_sync_line(const std::string& line) {
 Error explain_runtime_error(const std::string& text, const std::string& command,
                             const std::string& runtime_path) {
   const std::string message = innermost_message(text);
-  const auto has = [&message](std::string_view part) {
-    return message.find(part) != std::string::npos;
-  };
   if (message.starts_with("exec: ")) {
-    const std::string program = quoted(message).empty() ? command : quoted(message);
-    if (has("permission denied") || has("is a directory")) {
-      return Error{Code::kInvalidArgument,
-                   "command '" + program + "' cannot be executed: it is not an executable file",
-                   "COMMAND_NOT_EXECUTABLE"};
-    }
-    return Error{Code::kInvalidArgument,
-                 "command '" + program + "' not found in the container: name a program that is in "
-                 "the image",
-                 "COMMAND_NOT_FOUND"};
+    return explain_command(message, command);
   }
-  if (has("hybrid mode")) {
+  if (has(message, "hybrid mode")) {
     return Error{Code::kFailedPrecondition,
                  "the OCI runtime '" + runtime_path + "' cannot work with the hybrid cgroups of this "
                  "machine: set runtime_path to runc",
                  "RUNTIME_UNSUITABLE"};
   }
-  if (has("no space left on device")) {
+  if (has(message, "no space left on device")) {
     return Error{Code::kResourceExhausted, "no space left on the node's disk: " + message,
                  "DISK_FULL"};
   }
-  if (has("error mounting") || has("mountpoint")) {
-    return Error{Code::kInvalidArgument, "mount failed: " + message, "MOUNT_FAILED"};
+  if (message.starts_with("cannot exec in a ")) {  // "paused container", "stopped container"
+    return Error{Code::kFailedPrecondition, "the container does not run", "NOT_RUNNING"};
+  }
+  if (auto error = explain_wish(message)) {
+    return *std::move(error);
   }
   return Error{Code::kInternal, "the OCI runtime '" + runtime_path + "' failed: " + message,
                "RUNTIME_FAILED"};

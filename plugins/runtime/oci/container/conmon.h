@@ -31,6 +31,9 @@ Result<int> parse_sync_line(const std::string& line);
 
 /// What `runtime_path` said, in words that name the thing to change. `command` is argv[0] of the
 /// container. reason COMMAND_NOT_FOUND and COMMAND_NOT_EXECUTABLE stand for exit codes 127 and 126.
+/// kInvalidArgument: the service or the exec asks for what cannot be; kFailedPrecondition: the
+/// container does not run, or the runtime does not suit the machine; kResourceExhausted: the disk
+/// is full; kInternal: everything else.
 Error explain_runtime_error(const std::string& text, const std::string& command,
                             const std::string& runtime_path);
 

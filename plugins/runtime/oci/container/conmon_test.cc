@@ -42,6 +42,71 @@ TEST(Conmon, MissingProgramsAreNamed) {
   EXPECT_EQ(exit_code_of_failed_start(denied), 126);
 }
 
+TEST(Conmon, WhatTheUserGotWrongIsNoDefect) {
+  struct Case {
+    const char* runc;  // its words behind "exec failed: " or "runc create failed: "
+    const char* reason;
+    const char* message;  // ours
+  };
+  constexpr const char* kExec = "exec failed: unable to start container process: ";
+  constexpr const char* kCreate =
+      "runc create failed: unable to start container process: error during container init: ";
+  const auto judge = [](const char* before, const Case& of) {
+    const Error error = explain_runtime_error(logrus(std::string(before) + of.runc), "sh", kRunc);
+    EXPECT_EQ(error.code, Code::kInvalidArgument) << of.runc;
+    EXPECT_EQ(error.reason, of.reason) << of.runc;
+    EXPECT_EQ(error.message, of.message);
+  };
+  judge(kExec, {R"(chdir to cwd (\"/nodir\") set in config.json failed: no such file or directory)",
+                "BAD_DIRECTORY",
+                "working directory '/nodir' cannot be used: no such file or directory; name a "
+                "directory that is "
+                "in the container"});
+  judge(kExec, {R"(chdir to cwd (\"/etc/passwd\") set in config.json failed: not a directory)",
+                "BAD_DIRECTORY",
+                "working directory '/etc/passwd' cannot be used: not a directory; name a directory "
+                "that is in the "
+                "container"});
+  judge("exec failed: ", {R"(environment variable name can't be empty: \"=x\")", "BAD_ENV",
+                          "environment variable '' is invalid: write NAME=VALUE"});
+  judge("exec failed: ", {R"(invalid environment variable: \"x\")", "BAD_ENV",
+                          "environment variable 'x' is invalid: write NAME=VALUE"});
+  const Case at_create[] = {
+      {"mkdir /etc/passwd: not a directory", "BAD_DIRECTORY",
+       "working directory cannot be made: '/etc/passwd' of the image is not a directory; name "
+       "another one"},
+      {"open /proc/sys/net/ipv4/nofoo: no such file or directory", "BAD_SYSCTL",
+       "sysctl 'net.ipv4.nofoo' does not exist in the kernel of this node: see `sysctl -a` there"},
+      {"write /proc/sys/net/ipv4/ip_forward: invalid argument", "BAD_SYSCTL",
+       "sysctl 'net.ipv4.ip_forward': the kernel refuses its value: invalid argument"},
+      {"error setting rlimits for ready process: error setting rlimit type 7: operation not "
+       "permitted",
+       "BAD_ULIMIT",
+       "ulimit 'nofile': the kernel refuses its value: operation not permitted; is it above what "
+       "the node allows?"},
+      {"sethostname: invalid argument", "BAD_HOSTNAME",
+       "hostname is refused by the kernel: use at most 64 characters"},
+      {"unable to set memory limit to 65536 (current usage: 2269184, peak usage: 2506752)",
+       "BAD_RESOURCES",
+       "memory limit is too low for a container to start: raise it (unable to set memory limit to "
+       "65536 (current "
+       "usage: 2269184, peak usage: 2506752))"},
+  };
+  for (const Case& of : at_create) {
+    judge(kCreate, of);
+  }
+  judge("runc create failed: ",
+        {R"(sysctl \"kernel.msg_foo\" is not in a separate kernel namespace)", "BAD_SYSCTL",
+         "sysctl 'kernel.msg_foo' is not separate per container: leave it out"});
+  const Error paused =
+      explain_runtime_error(logrus("exec failed: cannot exec in a paused container"), "", kRunc);
+  EXPECT_EQ(paused.code, Code::kFailedPrecondition);
+  for (const char* other :
+       {"error setting rlimit type x: y", "error setting rlimit type 99: y", "mkdir /sys/x: y"}) {
+    EXPECT_EQ(explain_runtime_error(logrus(other), "sh", kRunc).code, Code::kInternal) << other;
+  }
+}
+
 TEST(Conmon, OtherFailuresKeepTheirWords) {
   const Error mount = explain_runtime_error(
       logrus("runc create failed: unable to start container process: error during container init: "

@@ -4,6 +4,7 @@
 // blocks and belongs on a worker thread; calls for one container never overlap (the driver queues
 // them), calls for different containers may. Holds no state but its configuration.
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,9 @@
 #include "skep/env.h"
 
 namespace skep::oci {
+
+/// Patience with one command of the OCI runtime, or with a container between created and running.
+inline constexpr std::chrono::seconds kCommandTimeout{30};
 
 struct EngineConfig {
   std::string driver;        ///< "oci", "process"
@@ -67,9 +71,13 @@ class Engine {
                      ContainerRecord& record);
   Status write_name_files(const runtime::v1::CreateRequest& request, const std::string& hostname);
   Status check_binds(const runtime::v1::CreateRequest& request) const;
+  Status try_start(ContainerRecord& record);
+  void end_failed(ContainerRecord& record, const Error& why);
   Status launch(ContainerRecord& record);
   Result<int> await_sync(const Subprocess::Child& conmon, int sync_fd, int error_fd);
   void await_conmon(const std::string& id);
+  /// Its processes, conmon, the OCI runtime's state and the cgroups; mounts and files stay.
+  Status end_runtime(const std::string& id);
   Status release_init(const ContainerRecord& record);
   Result<ContainerRecord> load(const std::string& id);
   Status recover_created(ContainerRecord& record);

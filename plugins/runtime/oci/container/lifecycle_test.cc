@@ -145,6 +145,42 @@ TEST_F(ROOT_Lifecycle, FailedStartsAreExplained) {
   EXPECT_EQ(lab.create(no_image).error().code, Code::kNotFound);
 }
 
+/// runc whose first process dies, as it does without a thread, as long as there are lines in `deaths`.
+std::string mortal_runtime(const std::string& directory, int deaths) {
+  const std::string path = directory + "/mortal-runc";
+  std::ofstream(directory + "/deaths") << std::string(static_cast<std::size_t>(deaths), '\n');
+  std::ofstream(path) << "#!/bin/sh\n"
+                         "case \" $* \" in *' create '*) ;; *) exec runc \"$@\";; esac\n"
+                         "runc \"$@\" || exit\n"
+                         "[ -s " << directory << "/deaths ] || exit 0\n"
+                         "sed -i 1d " << directory << "/deaths\n"
+                         "while [ $# -gt 0 ]; do [ \"$1\" != --pid-file ] || kill -9 $(cat \"$2\"); shift; done\n";
+  std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+  return path;
+}
+
+TEST_F(ROOT_Lifecycle, AFirstProcessThatDiesBeforeItsCommandIsTriedAgain) {
+  constexpr int kTries = 5;
+  testing::Lab mortal;
+  std::filesystem::create_directories(mortal.state_dir());
+  ASSERT_TRUE(mortal.start({{"runtime_path", mortal_runtime(mortal.directory(), kTries - 1)}}));
+  const auto request = mortal.request({"echo", "once"});
+  const auto ended = mortal.run(request);
+  ASSERT_TRUE(ended) << ended.error().message;
+  EXPECT_EQ(ended->exit().exit_code(), 0);
+  EXPECT_EQ(mortal.output(request.container_id()), "once\n");
+  EXPECT_TRUE(mortal.remove(request.container_id(), false));
+
+  mortal_runtime(mortal.directory(), kTries);
+  const auto hopeless = mortal.request({"echo", "never"});
+  const auto refused = mortal.run(hopeless);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().reason, "START_FAILED") << refused.error().message;
+  EXPECT_NE(refused.error().message.find("limits of memory or processes"), std::string::npos);
+  EXPECT_TRUE(mortal.remove(hopeless.container_id(), false));
+  EXPECT_EQ(mortal.leftovers(), std::vector<std::string>());
+}
+
 TEST_F(ROOT_Lifecycle, RemoveWithForceEndsWaiters) {
   const auto request = lab.request({"sleep", "60"});
   const std::string id = request.container_id();

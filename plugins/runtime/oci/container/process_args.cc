@@ -1,17 +1,45 @@
 #include "plugins/runtime/oci/container/process_args.h"
 
-#include <csignal>
-#include <cstring>
-
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <charconv>
+#include <csignal>
+#include <cstring>
+#include <optional>
+#include <string_view>
+#include <utility>
 
 namespace skep::oci {
 namespace {
 
 std::string name_of(const std::string& variable) {
   return variable.substr(0, variable.find('='));
+}
+
+/// Those for which the C library has another name.
+constexpr std::array<std::pair<std::string_view, int>, 4> kSignalAliases{
+    {{"CLD", SIGCHLD}, {"IOT", SIGABRT}, {"IO", SIGIO}, {"POLL", SIGIO}}};
+
+/// RTMIN, RTMIN+1 to +30, RTMAX, RTMAX-1 to -30, as containers number them: glibc hides the first
+/// two.
+std::optional<int> realtime_signal(std::string_view name) {
+  constexpr int kFirst = 34;
+  constexpr int kLast = 64;
+  const bool from_first = name.starts_with("RTMIN");
+  if (!from_first && !name.starts_with("RTMAX")) {
+    return std::nullopt;
+  }
+  name.remove_prefix(5);
+  int offset = 0;
+  if (!name.empty()) {
+    const auto parsed = std::from_chars(name.data() + 1, name.data() + name.size(), offset);
+    if (name.front() != (from_first ? '+' : '-') || parsed.ec != std::errc{} ||
+        parsed.ptr != name.data() + name.size() || offset < 1 || offset > kLast - kFirst) {
+      return std::nullopt;
+    }
+  }
+  return from_first ? kFirst + offset : kLast - offset;
 }
 
 void set_variable(std::vector<std::string>& env, const std::string& variable) {
@@ -94,10 +122,12 @@ Result<int> parse_signal(const std::string& text) {
   if (name.starts_with("SIG")) {
     name.erase(0, 3);
   }
-  if (name.starts_with("RTMIN+") || name == "RTMIN") {
-    const auto offset = name.size() > 6 ? parse_signal(name.substr(6)) : Result<int>(0);
-    if (offset && *offset <= SIGRTMAX - 34) {
-      return 34 + *offset;  // as containers number it: glibc hides the first two
+  if (const auto number_of_realtime = realtime_signal(name)) {
+    return *number_of_realtime;
+  }
+  for (const auto& [alias, number_of_alias] : kSignalAliases) {
+    if (name == alias) {
+      return number_of_alias;
     }
   }
   for (int candidate = 1; candidate < 32; ++candidate) {

@@ -28,7 +28,7 @@ std::vector<std::string> resolve_env(const model::v1::ContainerSpec& spec,
 Result<std::string> resolve_directory(const model::v1::ContainerSpec& spec,
                                       const runtime::v1::Image& image);
 
-/// "SIGTERM", "term" or "15" as a number. kInvalidArgument for anything else.
+/// "SIGTERM", "term", "15", "RTMIN+3" or "RTMAX-1" as a number. kInvalidArgument for anything else.
 Result<int> parse_signal(const std::string& text);
 
 /// The signal that asks this container to stop: spec's, else image's, else SIGTERM. A wrong one in

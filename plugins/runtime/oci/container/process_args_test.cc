@@ -59,7 +59,15 @@ TEST(ProcessArgs, SignalsByNameAndNumber) {
   EXPECT_EQ(*parse_signal("9"), SIGKILL);
   EXPECT_EQ(*parse_signal("RTMIN+3"), 37);
   EXPECT_EQ(*parse_signal("SIGWINCH"), SIGWINCH);
-  for (const char* bad : {"", "0", "65", "-1", "SIG", "SIGWHAT", "9x", "RTMIN+99"}) {
+  EXPECT_EQ(*parse_signal("rtmin"), 34);
+  EXPECT_EQ(*parse_signal("SIGRTMAX"), 64);
+  EXPECT_EQ(*parse_signal("RTMAX-14"), 50);
+  EXPECT_EQ(*parse_signal("IO"), SIGIO);
+  EXPECT_EQ(*parse_signal("POLL"), SIGIO);
+  EXPECT_EQ(*parse_signal("CLD"), SIGCHLD);
+  EXPECT_EQ(*parse_signal("IOT"), SIGABRT);
+  for (const char* bad : {"", "0", "65", "-1", "SIG", "SIGWHAT", "9x", "RTMIN+99", "RTMIN+0",
+                          "RTMIN+", "RTMIN-1", "RTMAX+1", "RTMAX-31"}) {
     EXPECT_EQ(parse_signal(bad).error().reason, "BAD_SIGNAL") << bad;
   }
 }
