@@ -11,6 +11,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "core/base/resident.h"
 #include "core/pluginhost/shell.h"
 #include "core/pluginhost/verify.h"
 #include "skep/plugin.pb.h"
@@ -119,6 +120,7 @@ int run(const plugin::v1::BootParams& boot) {
   ::sigaddset(&ends, SIGINT);
   const int signals = ::signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
   loop.watch_readable(signals, [&] { loop.stop(); });
+  base::keep_memory_small(loop);
   loop.run();
   return exit_code;
 }

@@ -1,40 +1,13 @@
 #include "core/pluginhost/catalog.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "core/model/suggest.h"
+#include "core/pluginhost/file_safety.h"
 #include "skep/posix_env.h"
 
 namespace skep::host {
 namespace {
-
-/// Anybody who can change the file becomes this agent. The owner must be root or we ourselves.
-Status check_owner(const std::string& path) {
-  struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) {
-    return errno_error(errno, path);
-  }
-  if (!S_ISREG(info.st_mode)) {
-    return Error{Code::kInvalidArgument, path + ": is no regular file", "NOT_A_PLUGIN"};
-  }
-  // Who owns the agent's program can become the agent anyway: a tree built by its developer.
-  struct stat program {};
-  const bool program_known = ::stat("/proc/self/exe", &program) == 0;
-  if (info.st_uid != 0 && info.st_uid != ::geteuid() && !(program_known && info.st_uid == program.st_uid)) {
-    return Error{Code::kPermissionDenied,
-                 path + ": belongs to user " + std::to_string(info.st_uid) +
-                     ", who could change it while it runs: chown it to root, or remove it",
-                 "UNSAFE_FILE"};
-  }
-  if ((info.st_mode & S_IWOTH) != 0) {
-    return Error{Code::kPermissionDenied,
-                 path + ": is writable by everybody: chmod o-w it, or remove it", "UNSAFE_FILE"};
-  }
-  return ok();
-}
 
 Status place(CatalogEntry& entry, bool trusted, const CatalogOptions& options) {
   const Manifest& manifest = entry.manifest;
@@ -66,7 +39,7 @@ CatalogEntry read_entry(const std::string& path, bool trusted, const CatalogOpti
   entry.path = path;
   entry.id = path.substr(path.find_last_of('/') + 1);
   const auto fill = [&]() -> Status {
-    SKEP_TRY(check_owner(path));
+    SKEP_TRY(check_plugin_file(path));
     SKEP_TRY_ASSIGN(entry.manifest, read_manifest(path));
     entry.id = entry.manifest.id;
     SKEP_TRY(check_exports(path));

@@ -8,6 +8,8 @@
 #include <mutex>
 #include <vector>
 
+#include "core/pluginhost/file_safety.h"
+
 namespace skep::host {
 namespace {
 
@@ -77,6 +79,10 @@ boost::dll::shared_library& keep(std::unique_ptr<boost::dll::shared_library> lib
 }  // namespace
 
 Result<const skep_entry*> load_entry(const std::string& path, const Manifest& manifest) {
+  // Once more after the catalog: between two starts of a plugin its file may have changed.
+  if (auto safe = check_plugin_file(path); !safe && safe.error().code != Code::kNotFound) {
+    return std::move(safe).error();
+  }
   try {
     auto& library = keep(std::make_unique<boost::dll::shared_library>(
         std::filesystem::absolute(path),

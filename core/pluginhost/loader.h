@@ -11,7 +11,8 @@
 namespace skep::host {
 
 /// [any thread] Loads `path` and returns its entry, checked against `manifest` (which was read
-/// from the file before). kInvalidArgument / kUnimplemented say what does not fit and what to do.
+/// from the file before). kInvalidArgument / kUnimplemented say what does not fit and what to do; kPermissionDenied
+/// UNSAFE_FILE: others can change the file (file_safety.h), and nothing of it was run.
 Result<const skep_entry*> load_entry(const std::string& path, const Manifest& manifest);
 
 /// The checks alone, for tests: tables, sizes, versions, id.

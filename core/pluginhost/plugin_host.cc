@@ -24,8 +24,8 @@ constexpr Duration kReattachLimit = 10s; // a host that an earlier agent started
 
 /// Whether a start failed for a reason in the file itself: another try would end the same way.
 bool is_final(const std::string& reason) {
-  constexpr std::array<std::string_view, 7> kFinal{"WRONG_ABI", "BAD_ENTRY",   "BAD_TABLE", "ID_MISMATCH",
-                                                   "NO_ENTRY",  "LOAD_FAILED", "BAD_MANIFEST"};
+  constexpr std::array<std::string_view, 8> kFinal{"WRONG_ABI", "BAD_ENTRY",   "BAD_TABLE",    "ID_MISMATCH",
+                                                   "NO_ENTRY",  "LOAD_FAILED", "BAD_MANIFEST", "UNSAFE_FILE"};
   return std::find(kFinal.begin(), kFinal.end(), reason) != kFinal.end();
 }
 

@@ -39,6 +39,20 @@ struct DriverState {
   std::uint64_t incarnation = 0;
 };
 
+/// One driver that cannot be called now, although its plugin should run. "Should" leaves out what is disabled, and
+/// files that were refused before they ever ran.
+struct AbsentDriver {
+  enum class Outlook {
+    kSoon,   ///< it starts, or will in seconds
+    kLater,  ///< it is in a crash loop: minutes
+    kNone    ///< not before somebody does something
+  };
+  std::string name;    ///< "volume/local"
+  std::string plugin;  ///< "local"
+  std::string why;     ///< "plugin 'local' is unhealthy: its process was ended by signal 9"
+  Outlook outlook = Outlook::kNone;
+};
+
 class PluginHost {
  public:
   PluginHost(Env& env, PluginHostOptions options, std::function<void()> drivers_changed);
@@ -67,6 +81,7 @@ class PluginHost {
   void register_methods(rpc::MethodTable& table);
 
   [[nodiscard]] std::vector<DriverState> drivers() const;
+  [[nodiscard]] std::vector<AbsentDriver> absent() const;
   /// True once every enabled plugin runs or has said why not.
   [[nodiscard]] bool settled() const;
   [[nodiscard]] std::vector<plugin::v1::PluginInfo> list() const;
@@ -107,6 +122,8 @@ class PluginHost {
   HostProcess::Files files_of(const std::string& id) const;
   std::string start_request(const Plugin& plugin);
   static std::string_view state_name(State state);
+  static std::string describe(const Plugin& plugin);
+  [[nodiscard]] std::optional<AbsentDriver::Outlook> outlook(const Plugin& plugin) const;
 
   Env& env_;
   PluginHostOptions options_;

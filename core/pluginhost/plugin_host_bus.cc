@@ -124,9 +124,7 @@ std::optional<Error> PluginHost::explain_missing(const std::string& target) cons
     }
     const bool comes_back = plugin->state == State::kStarting || plugin->state == State::kWaiting ||
                             plugin->state == State::kSuspect;
-    return Error{comes_back ? Code::kUnavailable : Code::kFailedPrecondition,
-                 "plugin '" + id + "' is " + std::string(state_name(plugin->state)) +
-                     (plugin->reason.empty() ? "" : ": " + plugin->reason),
+    return Error{comes_back ? Code::kUnavailable : Code::kFailedPrecondition, describe(*plugin),
                  "PLUGIN_NOT_RUNNING"};
   }
   return std::nullopt;
@@ -138,6 +136,42 @@ std::vector<DriverState> PluginHost::drivers() const {
     if (plugin->state == State::kRunning) {
       for (const auto& driver : plugin->drivers) {
         out.push_back({driver.kind() + "/" + driver.name(), plugin->incarnation});
+      }
+    }
+  }
+  return out;
+}
+
+std::string PluginHost::describe(const Plugin& plugin) {
+  return "plugin '" + plugin.entry.id + "' is " + std::string(state_name(plugin.state)) +
+         (plugin.reason.empty() ? "" : ": " + plugin.reason);
+}
+
+std::optional<AbsentDriver::Outlook> PluginHost::outlook(const Plugin& plugin) const {
+  using Outlook = AbsentDriver::Outlook;
+  switch (plugin.state) {
+    case State::kStarting:
+    case State::kSuspect:
+      return Outlook::kSoon;
+    case State::kWaiting:
+      return plugin.policy.crash_loop(env_.clock.now()) ? Outlook::kLater : Outlook::kSoon;
+    case State::kStopped:
+      return Outlook::kNone;
+    case State::kRefused:
+      return plugin.entry.refusal.empty() ? std::optional(Outlook::kNone) : std::nullopt;
+    case State::kRunning:
+    case State::kDisabled:
+      return std::nullopt;
+  }
+  SKEP_UNREACHABLE();
+}
+
+std::vector<AbsentDriver> PluginHost::absent() const {
+  std::vector<AbsentDriver> out;
+  for (const auto& [id, plugin] : plugins_) {
+    if (const auto expected = outlook(*plugin)) {
+      for (const auto& driver : plugin->drivers) {
+        out.push_back({driver.kind() + "/" + driver.name(), plugin->entry.id, describe(*plugin), *expected});
       }
     }
   }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/pluginhost/file_safety.h"
 #include "core/pluginhost/verify_bench.h"
 
 namespace skep::host {
@@ -88,6 +89,7 @@ Status run_placement(const std::string& file, const VerifyOptions& options, cons
 
 Result<bool> verify_file(const std::string& file, const VerifyOptions& options) {
   log::set_level(LogLevel::kError);
+  SKEP_TRY(check_writers(file));  // its owner may be a developer; an agent also wants root's or its own
   SKEP_TRY_ASSIGN(const Manifest manifest, read_manifest(file));
   const bool network = std::any_of(manifest.drivers.begin(), manifest.drivers.end(),
                                    [](const auto& driver) { return driver.kind() == "network"; });

@@ -1,6 +1,8 @@
 """One agent that is given every broken plugin there is: it says what is wrong with each, and works."""
 import json
 import os
+import shutil
+import stat
 import subprocess
 import time
 
@@ -98,6 +100,18 @@ class BrokenPlugins(SkepTest):
                 done = agent.ctl("plugin", "verify", f"{BROKEN}/{name}.so", check=False, timeout=120)
                 self.assertNotEqual(done.returncode, 0)
                 self.assertIn(why, done.stdout + done.stderr)
+        # What others can change is not even tried.
+        open_to_all = f"{self.directory}/open"
+        os.mkdir(open_to_all)
+        copied = shutil.copy(f"{BROKEN}/crashes-in-call.so", open_to_all)
+        for place, mode in ((copied, 0o666), (open_to_all, 0o777)):
+            with self.subTest(place):
+                was = stat.S_IMODE(os.stat(place).st_mode)
+                os.chmod(place, mode)
+                done = agent.ctl("plugin", "verify", copied, check=False)
+                self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
+                self.assertIn(f"is writable by everybody, and its code runs as this agent: chmod o-w '{place}'", done.stderr)
+                os.chmod(place, was)
 
 
 if __name__ == "__main__":

@@ -81,15 +81,45 @@ TEST_F(Catalog, TheFirstFileOfAnIdWins) {
 
 TEST_F(Catalog, RefusesFilesThatOthersCanChange) {
   const std::string path = put("third", "wrong-abi");
+  const auto refusal = [&] { return read_entry(path, false, options_).refusal; };
   ASSERT_EQ(::chmod(path.c_str(), 0666), 0);
-  EXPECT_THAT(read_entry(path, false, options_).refusal, HasSubstr("is writable by everybody: chmod o-w it"));
+  EXPECT_EQ(refusal(), path + ": is writable by everybody, and its code runs as this agent: chmod o-w '" + path +
+                           "', or remove the plugin");
   ASSERT_EQ(::chmod(path.c_str(), 0644), 0);
-  EXPECT_THAT(read_entry(path, false, options_).refusal, IsEmpty());
+  EXPECT_THAT(refusal(), IsEmpty());
   if (::geteuid() == 0) {
+    ASSERT_EQ(::chown(path.c_str(), 0, 12345), 0);
+    EXPECT_THAT(refusal(), IsEmpty()) << "a group that cannot write";
+    ASSERT_EQ(::chmod(path.c_str(), 0664), 0);
+    EXPECT_THAT(refusal(), HasSubstr("is writable by group 12345, and its code runs as this agent: chmod g-w"));
+    ASSERT_EQ(::chown(path.c_str(), 0, 0), 0);
+    EXPECT_THAT(refusal(), IsEmpty()) << "root's group";
     ASSERT_EQ(::chown(path.c_str(), 12345, 12345), 0);
-    EXPECT_THAT(read_entry(path, false, options_).refusal, HasSubstr("belongs to user 12345"));
+    EXPECT_THAT(refusal(), HasSubstr("belongs to user 12345"));
   }
   EXPECT_THAT(read_entry(directory_, false, options_).refusal, HasSubstr("is no regular file"));
+}
+
+TEST_F(Catalog, RefusesFilesInDirectoriesThatOthersCanChange) {
+  const std::string path = put("third", "wrong-abi");
+  const std::string third = directory_ + "/third";
+  const auto refusal = [&](const std::string& of) { return read_entry(of, false, options_).refusal; };
+  ASSERT_EQ(::chmod(third.c_str(), 0777), 0);
+  EXPECT_EQ(refusal(path), path + ": its directory '" + third + "' is writable by everybody, and its code runs as "
+                                  "this agent: chmod o-w '" + third + "', or remove the plugin");
+  const std::string link = directory_ + "/trusted/link.so";
+  ASSERT_EQ(::symlink(path.c_str(), link.c_str()), 0);
+  EXPECT_THAT(refusal(link), HasSubstr(link + ": its directory '" + third + "' is writable by everybody"));
+  ASSERT_EQ(::chmod(third.c_str(), 01777), 0);
+  EXPECT_THAT(refusal(path), IsEmpty()) << "nobody replaces another's file there";
+  if (::geteuid() == 0) {
+    ASSERT_EQ(::chown(third.c_str(), 0, 12345), 0);
+    ASSERT_EQ(::chmod(third.c_str(), 0775), 0);
+    EXPECT_THAT(refusal(path), HasSubstr("is writable by group 12345"));
+    ASSERT_EQ(::chown(third.c_str(), 12345, 0), 0);
+    ASSERT_EQ(::chmod(third.c_str(), 0755), 0);
+    EXPECT_THAT(refusal(path), HasSubstr(third + "' belongs to user 12345, who could change it"));
+  }
 }
 
 TEST_F(Catalog, SettingsForAPluginThatIsNotThereAreSaid) {

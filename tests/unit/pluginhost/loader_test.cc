@@ -2,10 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <functional>
 #include <thread>
+
+#include "skep/posix_env.h"
 
 namespace skep::host {
 namespace {
@@ -91,6 +95,20 @@ TEST(LoadEntry, RefusesBrokenFilesWithTheirPath) {
     EXPECT_THAT(entry.error().message, HasSubstr(why));
     EXPECT_THAT(entry.error().message, HasSubstr(name + ".so"));
   }
+}
+
+TEST(LoadEntry, LooksAgainWhoCanChangeTheFile) {
+  std::string directory = ::testing::TempDir() + "skep-loader-XXXXXX";
+  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
+  PosixDisk disk;
+  const std::string path = directory + "/wrong-abi.so";
+  ASSERT_TRUE(disk.write_file_atomic(path, *disk.read_file(kBroken + "wrong-abi.so"), 0600));
+  Manifest manifest;
+  manifest.id = "wrong-abi";
+  EXPECT_EQ(load_entry(path, manifest).error().reason, "WRONG_ABI");
+  ASSERT_EQ(::chmod(path.c_str(), 0602), 0);
+  EXPECT_EQ(load_entry(path, manifest).error().reason, "UNSAFE_FILE");
+  EXPECT_TRUE(disk.remove_tree(directory));
 }
 
 TEST(LoadEntry, FromManyThreadsAtOnce) {
