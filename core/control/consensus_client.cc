@@ -18,6 +18,7 @@ constexpr Duration kBackoffMin = 50ms;
 constexpr Duration kBackoffMax = 2s;
 constexpr std::chrono::milliseconds kOpenDeadline{60'000};  // recovery reads the whole log
 constexpr std::chrono::milliseconds kBarrierDeadline{10'000};
+constexpr std::uint64_t kStateLoggedEvery = 1000;  // entries
 
 /// Whether a plugin that is not there yet (or just restarts) explains the error.
 bool may_pass(const Error& error) {
@@ -249,6 +250,11 @@ Status ConsensusClient::apply_entry(const consensus::v1::Entry& entry) {
   SKEP_ASSERT(result.has_value(), "the index was checked to follow the last one");
   if (result->outcome == store::Outcome::kMalformed) {
     SKEP_ERROR("log entry is no change set", {"index", entry.index()}, {"why", result->message});
+  }
+  if (entry.index() % kStateLoggedEvery == 0) {
+    // The same in the log of every manager, or they went apart (the integration tests compare).
+    SKEP_INFO("state of the swarm", {"cluster", config_.cluster_id}, {"index", entry.index()}, {"term", entry.term()},
+              {"hash_0", store_.state_hash()[0]}, {"hash_1", store_.state_hash()[1]});
   }
   answer(tracker_.applied(entry.index(), *result));
   end_barriers();

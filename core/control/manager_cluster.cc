@@ -207,7 +207,8 @@ void Manager::Impl::add_manager_status(model::v1::Node& node) const {
     status.set_member_id(member.id());
     status.set_address(self && !config.address.empty() ? config.address : member.address());
     status.set_leader(member.id() == client->leader_id());
-    status.set_reachability(active ? 2 : 1);
+    // One that has no vote yet is none to count on when another is taken away.
+    status.set_reachability(member.learner() ? 0 : active ? 2 : 1);
   }
 }
 

@@ -1,18 +1,18 @@
 #include "core/model/validate_task.h"
 
 #include <arpa/inet.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include <algorithm>
 #include <array>
 #include <set>
 #include <string_view>
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
-
 #include "core/model/constraint.h"
 #include "core/model/defaults.h"
 #include "core/model/image_ref.h"
+#include "core/model/kernel_names.h"
 #include "core/model/names.h"
 #include "core/model/units.h"
 #include "core/model/validate.h"
@@ -118,6 +118,53 @@ Status validate_addresses(const v1::ContainerSpec& spec) {
   return ok();
 }
 
+Status validate_kernel_wishes(const v1::ContainerSpec& spec) {
+  if (!spec.stop_signal().empty()) {
+    SKEP_TRY(validate_stop_signal(spec.stop_signal()));
+  }
+  for (const auto* names : {&spec.capability_add(), &spec.capability_drop()}) {
+    for (const std::string& name : *names) {
+      SKEP_TRY(validate_capability(name));
+    }
+  }
+  for (const v1::Ulimit& limit : spec.ulimits()) {
+    SKEP_TRY(validate_ulimit_name(limit.name()));
+    if (limit.hard() >= 0 && (limit.soft() < 0 || limit.soft() > limit.hard())) {
+      return invalid("ulimit '" + limit.name() + "' is invalid: write NAME=SOFT[:HARD] with " +
+                     "SOFT at most HARD");
+    }
+  }
+  for (const auto& [key, value] : spec.sysctls()) {
+    SKEP_TRY(validate_sysctl(key, value));
+  }
+  return ok();
+}
+
+/// A name with a template has its length on the node only.
+Status validate_hostname(const std::string& name) {
+  constexpr std::size_t kHostnameMax = 64;  // sethostname(2)
+  if (name.size() > kHostnameMax && name.find("{{") == std::string::npos) {
+    return invalid("hostname '" + name + "' is too long: use at most 64 characters");
+  }
+  return ok();
+}
+
+/// On the network `host` they would be the node's own.
+Status validate_network_sysctls(const v1::TaskSpec& spec) {
+  const auto& networks = spec.networks();
+  if (std::none_of(networks.begin(), networks.end(),
+                   [](const v1::NetworkAttachmentSpec& network) { return network.target() == "host"; })) {
+    return ok();
+  }
+  for (const auto& [key, value] : spec.container().sysctls()) {
+    if (key.starts_with("net.")) {
+      return invalid("sysctl '" + key + "' would change the node itself on the network 'host': "
+                     "set it on the node, or choose another network");
+    }
+  }
+  return ok();
+}
+
 Status validate_mount(const v1::Mount& mount) {
   if (mount.target().empty() || mount.target().front() != '/') {
     return invalid("mount target '" + mount.target() + "' is invalid: it must be an absolute path");
@@ -182,12 +229,8 @@ Status validate_container(const v1::ContainerSpec& spec, bool needs_image) {
   if (!spec.directory().empty() && spec.directory().front() != '/') {
     return invalid("working directory '" + spec.directory() + "' must be an absolute path");
   }
-  for (const v1::Ulimit& limit : spec.ulimits()) {
-    if (limit.name().empty() || (limit.hard() >= 0 && limit.soft() > limit.hard())) {
-      return invalid("ulimit '" + limit.name() + "' is invalid: write NAME=SOFT[:HARD] with " +
-                     "SOFT at most HARD");
-    }
-  }
+  SKEP_TRY(validate_hostname(spec.hostname()));
+  SKEP_TRY(validate_kernel_wishes(spec));
   SKEP_TRY(validate_env(spec));
   SKEP_TRY(validate_addresses(spec));
   SKEP_TRY(validate_health(spec.health_check()));
@@ -302,7 +345,7 @@ Status validate_task_spec(const v1::TaskSpec& spec) {
       return invalid("network '" + network.target() + "' is given twice");
     }
   }
-  return ok();
+  return validate_network_sysctls(spec);
 }
 
 }  // namespace skep::model

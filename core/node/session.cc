@@ -314,6 +314,8 @@ void Session::describe() {
     return;
   }
   describing_ = true;
+  // Without an answer the managers may have it or not: then it is told again, also when it is as before.
+  description_sent_.clear();
   rpc::call<methods::UpdateDescription>(
       caller_, config_.dispatcher, request, {.deadline = kReportDeadline},
       mine([this, bytes](const Result<dispatch::v1::UpdateDescriptionResponse>& reply) {

@@ -82,7 +82,7 @@ class Session {
   bool describing_ = false;
   Duration period_{0};
   int heartbeats_missed_ = 0;
-  std::string description_sent_;
+  std::string description_sent_;  ///< what the managers surely have; "": not known
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

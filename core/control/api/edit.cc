@@ -5,6 +5,7 @@
 
 #include "core/control/api/lookup.h"
 #include "core/control/api/redact.h"
+#include "core/control/api/task_room.h"
 #include "core/control/ca/ca.h"
 #include "core/control/orchestrator/update.h"
 #include "core/control/ports/ports.h"
@@ -54,6 +55,7 @@ Status check_spec(const store::View& view, const ServiceSpec& spec, const std::s
                      " are allowed; put large values into a config",
                  "SPEC_TOO_LARGE"};
   }
+  SKEP_TRY(check_task_room(view, spec, service_id));
   SKEP_TRY(check_references(view, spec));
   return check_published_ports(view, spec, service_id);
 }

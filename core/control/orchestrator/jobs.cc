@@ -63,12 +63,14 @@ Decision reconcile_replicated_job(const ServiceContext& context) {
     }
     busy += is_busy(slot) ? 1 : 0;
   }
-  for (std::uint64_t number = 1; number <= total && busy < concurrent; ++number) {
+  std::uint64_t created = 0;
+  for (std::uint64_t number = 1; number <= total && busy < concurrent && created < kNewTasksAtOnce; ++number) {
     auto [found, inserted] =
         slots.try_emplace(SlotKey(number, std::string()), Slot(number, std::string()));
     if (inserted) {
       found->second.create_task(context, 0, nullptr);
       ++busy;
+      ++created;
     }
   }
   finish(context, slots, decision);

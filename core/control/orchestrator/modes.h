@@ -8,6 +8,9 @@
 
 namespace skep::control {
 
+/// Tasks that one look at a service creates. The others come when these are stored, which makes it look again.
+inline constexpr std::uint64_t kNewTasksAtOnce = 500;
+
 /// Keeps `replicas` slots filled, restarts, updates; scales down slots that do not run first, then
 /// those on the nodes that hold most tasks of the service.
 Decision reconcile_replicated(const ServiceContext& context);

@@ -78,7 +78,7 @@ Decision reconcile_replicated(const ServiceContext& context) {
       given_up.insert(slots.extract(SlotKey(order[i]->number(), std::string())));
     }
   } else {
-    scale_up(context, slots, wanted - filled.size());
+    scale_up(context, slots, std::min(wanted - filled.size(), kNewTasksAtOnce));
   }
   auto service = update_slots(context, slots, decision);
   for (Slots* group : {&slots, &given_up}) {

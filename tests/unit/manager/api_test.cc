@@ -1,7 +1,12 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <limits>
 
 #include "api_rig.h"
 #include "core/control/api/control_api.h"
+#include "core/control/api/task_room.h"
+#include "core/control/orchestrator/modes.h"
 
 namespace skep::control {
 namespace {
@@ -77,6 +82,49 @@ TEST(ControlApi, RefusesWhatIsWrong) {
   const auto answer = api.ask<methods::ListServices>(list);
   EXPECT_EQ(answer.error().message,
             "unknown filter 'colour'; there are id, name, label, mode, runtime");
+}
+
+TEST(ControlApi, MoreTasksThanManagersCanHoldAreRefused) {
+  Api api;
+  const Service made = api.create(web());
+  const auto refusal = [&](const std::string& name, std::uint64_t replicas) {
+    auto request = web(name);
+    request.mutable_spec()->mutable_replicated()->set_replicas(replicas);
+    const auto answer = api.ask<methods::CreateService>(request);
+    return answer ? "" : answer.error().reason;
+  };
+  EXPECT_EQ(refusal("huge", 100'000'000'000), "TOO_MANY_TASKS");
+  EXPECT_EQ(refusal("huge", std::numeric_limits<std::uint64_t>::max()), "TOO_MANY_TASKS");
+  auto job = web("job");
+  job.mutable_spec()->mutable_replicated_job()->set_total_completions(100'000'000'000);
+  EXPECT_EQ(api.ask<methods::CreateService>(job).error().reason, "TOO_MANY_TASKS");
+  auto update = api.update_of(made);
+  update.mutable_spec()->mutable_replicated()->set_replicas(100'000'000'000);
+  const auto refused = api.ask<methods::UpdateService>(update);
+  EXPECT_EQ(refused.error().code, Code::kResourceExhausted);
+  EXPECT_THAT(refused.error().message, ::testing::HasSubstr("use fewer replicas"));
+
+  const std::uint64_t half = kAllTasksBytesMax / kTaskBytes / 2;
+  EXPECT_EQ(refusal("half", half), "");
+  EXPECT_EQ(refusal("too-much", half), "TOO_MANY_TASKS") << "beside the first half";
+  update.mutable_spec()->mutable_replicated()->set_replicas(2);
+  EXPECT_TRUE(api.ask<methods::UpdateService>(update)) << "less is always possible";
+}
+
+TEST(Orchestrator, CreatesTasksInPortions) {
+  Api api;
+  Service service = api.create(web());
+  for (const bool job : {false, true}) {
+    if (job) {
+      service.mutable_spec()->mutable_replicated_job()->set_total_completions(100'000'000'000);
+    } else {
+      service.mutable_spec()->mutable_replicated()->set_replicas(100'000'000'000);
+    }
+    const Decision decision = reconcile_service(
+        {.view = api.view(), .service = service, .now = api.world.env.clock.wall_now(), .random = api.world.random});
+    EXPECT_GE(decision.units.size(), kNewTasksAtOnce);
+    EXPECT_LE(decision.units.size(), kNewTasksAtOnce + 10) << "and those of the first three that change";
+  }
 }
 
 TEST(ControlApi, AnUpdateNamesTheVersionItRead) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/control/orchestrator/modes.h"
 #include "core/control/standard_loops.h"
 #include "rig.h"
 #include "skep/control.methods.h"
@@ -193,6 +194,15 @@ TEST(WholeManager, RunsScalesHealsAndRemovesAService) {
   ASSERT_TRUE(whole.world.loop.run_until(
       [&] { return whole.manager->store().view().all<model::v1::Task>().empty(); }, 30s));
   EXPECT_EQ(node.running(), 0U);
+}
+
+TEST(WholeManager, PortionsOfTasksFollowEachOtherUntilAllAreThere) {
+  Whole whole;
+  ASSERT_TRUE(whole.create(2 * kNewTasksAtOnce + 1));
+  const auto& tasks = whole.manager->store().view().all<model::v1::Task>();
+  EXPECT_TRUE(whole.world.loop.run_until([&] { return tasks.size() == 2 * kNewTasksAtOnce + 1; }, 10s));
+  whole.world.loop.advance(10s);
+  EXPECT_EQ(tasks.size(), 2 * kNewTasksAtOnce + 1);
 }
 
 TEST(WholeManager, GoesOnAfterPowerFailures) {

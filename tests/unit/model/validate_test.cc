@@ -96,6 +96,34 @@ TEST(Validate, SaysWhatIsWrongWithAService) {
        "'y' is not an IP address"},
       {"env", [](auto& s) { s.mutable_task()->mutable_container()->add_env("=x"); },
        "write NAME=VALUE"},
+      {"signal", [](auto& s) { s.mutable_task()->mutable_container()->set_stop_signal("SIGFOO"); },
+       "stop signal 'SIGFOO' is unknown: use a number from 1 to 64, RTMIN+n, RTMAX-n or one of "
+       "HUP, INT,"},
+      {"cap-add",
+       [](auto& s) { s.mutable_task()->mutable_container()->add_capability_add("CAP_NET_ADMN"); },
+       "WAKE_ALARM; did you mean 'NET_ADMIN'?"},
+      {"cap-drop",
+       [](auto& s) { s.mutable_task()->mutable_container()->add_capability_drop("FOO"); },
+       "capability 'FOO' is unknown: use ALL or one of capabilities(7), AUDIT_CONTROL,"},
+      {"ulimit",
+       [](auto& s) { s.mutable_task()->mutable_container()->add_ulimits()->set_name("foo"); },
+       "ulimit 'foo' is unknown: use one of as, core, cpu, data,"},
+      {"sysctl",
+       [](auto& s) { (*s.mutable_task()->mutable_container()->mutable_sysctls())["foo"] = "1"; },
+       "sysctl 'foo' cannot be set for a container: write KEY=VALUE with a key of net.*, "
+       "fs.mqueue.*, kernel.msgmax,"},
+      {"value",
+       [](auto& s) { (*s.mutable_task()->mutable_container()->mutable_sysctls())["net.a"] = ""; },
+       "sysctl 'net.a' has no value: write KEY=VALUE"},
+      {"node's own sysctl",
+       [](auto& s) {
+         (*s.mutable_task()->mutable_container()->mutable_sysctls())["net.a"] = "1";
+         s.mutable_task()->add_networks()->set_target("host");
+       },
+       "sysctl 'net.a' would change the node itself on the network 'host'"},
+      {"hostname",
+       [](auto& s) { s.mutable_task()->mutable_container()->set_hostname(std::string(65, 'h')); },
+       "is too long: use at most 64 characters"},
   };
   for (const Bad& bad : cases) {
     v1::ServiceSpec spec = good();

@@ -159,6 +159,18 @@ TEST_F(SessionTest, TellsChangesOfItsDescription) {
   EXPECT_EQ(manager.descriptions[2].hostname(), "renamed");
 }
 
+TEST_F(SessionTest, TellsItsDescriptionAgainWhenAnAnswerWasLost) {
+  env.loop.advance(1s);
+  manager.loses_answers = true;
+  take_down("volume/local");
+  env.loop.advance(1s);
+  manager.loses_answers = false;
+  bring_up("volume/local");
+  env.loop.advance(21s);
+  // It is what was acknowledged last, but the managers may believe what came after.
+  EXPECT_EQ(manager.descriptions.back().engine().drivers_size(), 3);
+}
+
 TEST_F(SessionTest, ComesBackAfterALeaderChangeWithoutTouchingTasks) {
   assign(task("t1"));
   ASSERT_TRUE(reaches("t1", TASK_STATE_RUNNING));

@@ -57,6 +57,9 @@ void FakeManager::serve_calls() {
       [this](const auto& request) -> Result<dispatch::v1::UpdateDescriptionResponse> {
         SKEP_TRY(check_session(request.session_id()));
         descriptions.push_back(request.description());
+        if (loses_answers) {
+          return Error{Code::kTimeout, "the log has it, but nobody knows yet"};
+        }
         return dispatch::v1::UpdateDescriptionResponse();
       });
 }

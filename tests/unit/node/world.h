@@ -47,6 +47,7 @@ class FakeManager {
   std::map<std::string, TaskStatus> statuses;
   std::map<std::string, std::vector<TaskState>> history;
   std::vector<model::v1::NodeDescription> descriptions;
+  bool loses_answers = false;  ///< descriptions are taken, and answered with an error
   int sessions = 0;
   int heartbeats = 0;
   int completes = 0;
