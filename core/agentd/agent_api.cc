@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/agentd/containers.h"
 #include "core/agentd/recovery.h"
 #include "core/agentd/version.h"
 #include "core/control/errors.h"
@@ -21,8 +22,6 @@ namespace {
 
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 
-constexpr Duration kStopPatience = 2min;
-
 std::string operating_system(Disk& disk) {
   auto content = disk.read_file("/etc/os-release");
   const std::string key = "PRETTY_NAME=\"";
@@ -34,59 +33,17 @@ std::string operating_system(Disk& disk) {
   return content->substr(begin + key.size(), end - begin - key.size());
 }
 
-/// What a question to every runtime driver gathered. Drivers that fail are left out and named.
-struct Gathered {
-  agent::v1::ListContainersResponse containers;
-  std::vector<std::string> warnings;
-  std::size_t open = 0;
-  std::function<void(Gathered&)> done;
-};
-
-void list_containers(rpc::Caller& caller, const host::PluginHost& plugins,
-                     std::function<void(Gathered&)> done) {
-  auto gathered = std::make_shared<Gathered>();
-  gathered->done = std::move(done);
-  std::vector<std::string> runtimes;
-  for (const auto& driver : plugins.drivers()) {
-    if (driver.name.starts_with("runtime/")) {
-      runtimes.push_back(driver.name);
-    }
-  }
-  gathered->open = runtimes.size();
-  if (runtimes.empty()) {
-    return gathered->done(*gathered);
-  }
-  for (const std::string& runtime : runtimes) {
-    rpc::call<runtime::v1::methods::List>(
-        caller, runtime, {}, {.deadline = 10s},
-        [gathered, runtime](Result<runtime::v1::ListResponse> reply) {
-          if (reply) {
-            for (auto& container : *reply->mutable_containers()) {
-              if (container.runtime().empty()) {
-                container.set_runtime(runtime.substr(runtime.find('/') + 1));
-              }
-              *gathered->containers.add_containers() = std::move(container);
-            }
-          } else {
-            gathered->warnings.push_back("driver '" + runtime + "' does not list its containers: " +
-                                         reply.error().message);
-          }
-          if (--gathered->open == 0) {
-            gathered->done(*gathered);
-          }
-        });
-  }
-}
-
 class AgentApi {
  public:
   AgentApi(Env& env, rpc::Caller& caller, Swarm& swarm, host::PluginHost& plugins, const Paths& paths,
            const Config& config, const std::string& installation_id)
       : env_(env), caller_(caller), swarm_(swarm), plugins_(plugins), paths_(paths), config_(config),
-        installation_id_(installation_id) {}
+        installation_id_(installation_id), containers_(env, caller, view_of(plugins)) {}
+
+  Containers& containers() { return containers_; }
 
   void info(const rpc::Reply<agent::v1::InfoResponse>& reply) {
-    list_containers(caller_, plugins_, [this, reply](Gathered& gathered) {
+    containers_.gather([this, reply](Containers::Gathered& gathered) {
       agent::v1::InfoResponse response = facts();
       for (const auto& container : gathered.containers.containers()) {
         const bool runs = container.state() == runtime::v1::CONTAINER_STATE_RUNNING;
@@ -215,6 +172,7 @@ class AgentApi {
   const Paths& paths_;
   const Config& config_;
   const std::string& installation_id_;
+  Containers containers_;
 };
 
 }  // namespace
@@ -283,28 +241,19 @@ void register_agent_api(rpc::MethodTable& table, Env& env, rpc::Caller& caller, 
   });
   table.on<Stop>([&swarm, end_agent = std::move(end_agent)](const agent::v1::StopRequest& request,
                                                              const rpc::CallContext&, auto reply) {
-    const Duration patience = request.patience() > 0 ? Duration(request.patience()) : Duration(kStopPatience);
+    const Duration patience = request.patience() > 0 ? Duration(request.patience()) : kHandOverPatience;
     swarm.hand_over(patience, [end_agent, reply](Status status) {
       if (!status) {
-        return reply(std::move(status).error());
+        Error error = std::move(status).error();
+        error.message += "; this node goes on";
+        return reply(std::move(error));
       }
       reply(agent::v1::StopResponse());
       end_agent();
     });
   });
-  table.on<ListContainers>([&caller, &plugins](const agent::v1::ListContainersRequest& request,
-                                               const rpc::CallContext&, auto reply) {
-    list_containers(caller, plugins, [all = request.all(), reply](Gathered& gathered) {
-      if (!all) {
-        auto& list = *gathered.containers.mutable_containers();
-        list.erase(std::remove_if(list.begin(), list.end(),
-                                  [](const auto& container) {
-                                    return container.state() != runtime::v1::CONTAINER_STATE_RUNNING;
-                                  }),
-                   list.end());
-      }
-      reply(std::move(gathered.containers));
-    });
+  table.on<ListContainers>([api](const agent::v1::ListContainersRequest& request, const rpc::CallContext&, auto reply) {
+    api->containers().list(request.all(), std::move(reply));
   });
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <initializer_list>
 
 #include "core/model/suggest.h"
 #include "skep/posix_env.h"
@@ -35,6 +36,27 @@ class Section {
     }
     out = *value;
     return ok();
+  }
+  /// One of these words.
+  template <class T>
+  Status choose(std::string_view key, T& out,
+                std::initializer_list<std::pair<std::string_view, T>> choices) {
+    std::string word;
+    SKEP_TRY(take(key, word));
+    const toml::node* node = table_.get(key);
+    if (node == nullptr) {
+      return ok();
+    }
+    std::string words;
+    std::size_t left = choices.size();
+    for (const auto& [name, choice] : choices) {
+      if (word == name) {
+        out = choice;
+        return ok();
+      }
+      words += std::string(name) + (--left > 1 ? ", " : left == 1 ? " or " : "");
+    }
+    return error(*node, "'" + full(key) + "' is '" + word + "'; it must be " + words);
   }
   Status take(std::string_view key, std::vector<std::string>& out) {
     known_.emplace_back(key);
@@ -136,21 +158,6 @@ class Section {
   std::vector<std::string> known_;
 };
 
-Status parse_level(const std::string& text, LogLevel& out) {
-  static const std::map<std::string, LogLevel, std::less<>> kLevels{{"trace", LogLevel::kTrace},
-                                                                    {"debug", LogLevel::kDebug},
-                                                                    {"info", LogLevel::kInfo},
-                                                                    {"warn", LogLevel::kWarn},
-                                                                    {"error", LogLevel::kError}};
-  const auto it = kLevels.find(text);
-  if (it == kLevels.end()) {
-    return Error{Code::kInvalidArgument,
-                 "'log_level' is '" + text + "'; it must be trace, debug, info, warn or error", "BAD_CONFIG"};
-  }
-  out = it->second;
-  return ok();
-}
-
 Status parse_plugin(const std::string& id, const toml::table& table, const std::string& file,
                     Config& config) {
   PluginSettings& settings = config.plugins[id];
@@ -167,14 +174,14 @@ Status parse_plugin(const std::string& id, const toml::table& table, const std::
 
 Status from_table(const toml::table& table, const std::string& file, Config& config) {
   Section top(table, "", file);
-  std::string level;
-  SKEP_TRY(top.take("log_level", level));
-  if (!level.empty()) {
-    auto parsed = parse_level(level, config.log_level);
-    if (!parsed) {
-      return std::move(parsed).error().with_context(file);
-    }
-  }
+  SKEP_TRY(top.choose("log_level", config.log_level,
+                      {{"trace", LogLevel::kTrace},
+                       {"debug", LogLevel::kDebug},
+                       {"info", LogLevel::kInfo},
+                       {"warn", LogLevel::kWarn},
+                       {"error", LogLevel::kError}}));
+  SKEP_TRY(top.choose("on_stop", config.on_stop,
+                      {{"keep", OnStop::kKeepTasks}, {"drain", OnStop::kDrain}}));
   SKEP_TRY(top.take("plugin_dirs", config.plugin_dirs));
   SKEP_TRY(top.take("third_party_plugin_dirs", config.third_party_dirs));
   SKEP_TRY(top.take("isolate_all_plugins", config.isolate_all));

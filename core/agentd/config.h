@@ -3,10 +3,12 @@
 // agentd.toml and conf.d/*.toml: what a site chooses. Later files win key by key. An unknown key is
 // an error that names the nearest one, so that a typing error never goes unnoticed.
 
+#include <chrono>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "skep/env.h"
 #include "skep/log.h"
 #include "skep/result.h"
 
@@ -22,6 +24,15 @@ struct Paths {
   std::string run_dir;       ///< <root>/run/skep
   std::string control_socket;
   std::string bus_socket;
+};
+
+/// How long a node that stops waits for others to take its tasks over, unless it is told otherwise.
+inline constexpr Duration kHandOverPatience = std::chrono::minutes(2);
+
+/// What SIGTERM does with the tasks of this node.
+enum class OnStop {
+  kKeepTasks,  ///< they run on; managers are told that the agent will be back
+  kDrain,      ///< other nodes take them over before the agent ends
 };
 
 struct PluginSettings {
@@ -41,6 +52,7 @@ struct Config {
   std::string consensus = "raft";
   std::string default_runtime = "oci";
   std::string gateway_network_driver = "bridge";
+  OnStop on_stop = OnStop::kKeepTasks;
 };
 
 /// Parses one file's text over `config`. kInvalidArgument: "FILE:LINE: what; what to do".

@@ -82,6 +82,11 @@ Status save_credentials(const Paths& paths, Disk& disk, Random& random, const ba
   return disk.write_file_atomic(files.certificate, credentials.pair.certificate, 0644);
 }
 
+bool node_key_sealed(const Paths& paths, Disk& disk) {
+  const auto key = disk.read_file(Files(paths).key);
+  return key && base::looks_sealed(*key);
+}
+
 Status forget_credentials(const Paths& paths, Disk& disk) {
   const Files files(paths);
   for (const std::string* file : {&files.certificate, &files.key, &files.roots}) {

@@ -20,6 +20,9 @@ Result<std::optional<link::Credentials>> load_credentials(const Paths& paths, Di
 /// `sealer`: nullptr on a worker.
 Status save_credentials(const Paths& paths, Disk& disk, Random& random, const base::Sealer* sealer,
                         const link::Credentials& credentials);
+/// Whether the node's key can be read only with the data key.
+bool node_key_sealed(const Paths& paths, Disk& disk);
+
 Status forget_credentials(const Paths& paths, Disk& disk);
 
 }  // namespace skep::agentd

@@ -1,6 +1,5 @@
 #include "core/agentd/daemon.h"
 
-#include <malloc.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
@@ -8,6 +7,7 @@
 
 #include "core/agentd/agent_api.h"
 #include "core/agentd/version.h"
+#include "core/base/resident.h"
 #include "core/control/ca/ca_api.h"
 #include "core/control/errors.h"
 #include "skep/log.h"
@@ -17,7 +17,6 @@ namespace skep::agentd {
 namespace {
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 constexpr Duration kStopLimit = 10s;
-constexpr Duration kTrimAfter = 5s;
 }  // namespace
 
 Daemon::Daemon(Paths paths, Config config, std::string program_dir)
@@ -114,7 +113,7 @@ Status Daemon::start() {
             {"swarm", swarm_->state()});
   ::sd_notify(0, "READY=1");
   // Reading the plugins' files and replaying the log needed memory that is not needed again.
-  real_.loop.run_after(kTrimAfter, [] { ::malloc_trim(0); });
+  base::keep_memory_small(real_.loop);
   return ok();
 }
 
@@ -127,6 +126,27 @@ void Daemon::watch_signals() {
   real_.loop.watch_readable(signal_fd_, [this] {
     signalfd_siginfo info{};
     while (::read(signal_fd_, &info, sizeof(info)) > 0) {
+      on_signal();
+    }
+  });
+}
+
+void Daemon::on_signal() {
+  const bool drains = config_.on_stop == OnStop::kDrain && !stopping_ && !draining_;
+  drains ? drain() : begin_stop();
+}
+
+void Daemon::drain() {
+  draining_ = true;
+  SKEP_INFO("agentd hands its tasks over and then stops; asked again it stops without waiting for that");
+  // Otherwise systemd kills an agent that waits longer than its own limit (90 s).
+  const auto limit = std::chrono::duration_cast<std::chrono::microseconds>(kHandOverPatience + kStopLimit);
+  ::sd_notifyf(0, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld", static_cast<long long>(limit.count()));
+  swarm_->hand_over(kHandOverPatience, [this](const Status& status) {
+    if (!status) {
+      SKEP_WARN("not all tasks were handed over", {"cause", status.error().message});
+    }
+    if (!stopping_) {
       begin_stop();
     }
   });

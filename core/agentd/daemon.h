@@ -26,7 +26,8 @@ class Daemon {
 
   /// Everything up to "the control socket answers". Errors say what to do.
   Status start();
-  /// Serves until SIGTERM or SIGINT, then stops in order. Tasks keep running.
+  /// Serves until SIGTERM or SIGINT, then stops in order. Tasks keep running, unless `on_stop` says that
+  /// others take them over first.
   void run();
 
  private:
@@ -34,6 +35,8 @@ class Daemon {
   host::PluginHostOptions plugin_options() const;
   Status may_disable(const std::string& plugin) const;
   void watch_signals();
+  void on_signal();
+  void drain();
   void begin_stop();
 
   const Paths paths_;
@@ -47,6 +50,7 @@ class Daemon {
   std::unique_ptr<link::Link> link_;
   std::unique_ptr<Swarm> swarm_;
   int signal_fd_ = -1;
+  bool draining_ = false;
   bool stopping_ = false;
 };
 

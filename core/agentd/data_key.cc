@@ -1,5 +1,8 @@
 #include "core/agentd/data_key.h"
 
+#include <algorithm>
+#include <functional>
+
 #include "core/agentd/kept_file.h"
 #include "core/base/unlock_key.h"
 #include "skep/agent.pb.h"
@@ -24,7 +27,8 @@ Error lost(const Error& why) {
 }  // namespace
 
 DataKey::DataKey(const Paths& paths, Disk& disk, Random& random)
-    : file_(paths.state_dir + "/data.key"),
+    : directory_(paths.state_dir),
+      file_(paths.state_dir + "/data.key"),
       local_file_(paths.state_dir + "/local.key"),
       disk_(disk),
       random_(random) {}
@@ -136,8 +140,18 @@ Status DataKey::wrap(const std::string& unlock_key, std::uint64_t version) {
   return save(unlock_key);
 }
 
+Result<std::vector<std::string>> DataKey::names() const {
+  SKEP_TRY_ASSIGN(auto names, disk_.list_directory(directory_));
+  std::erase_if(names, [](const std::string& name) {
+    return !name.starts_with("data.key") && !name.starts_with("local.key");
+  });
+  std::sort(names.begin(), names.end(), std::greater<>());  // "data.key" itself last
+  return names;
+}
+
 bool DataKey::present() const {
-  return disk_.exists(file_) || disk_.exists(file_ + ".copy");
+  const auto found = names();
+  return found && !found->empty();
 }
 
 Status DataKey::forget() {
@@ -145,8 +159,11 @@ Status DataKey::forget() {
   unlock_key_.clear();
   locked_ = false;
   version_ = 0;
-  SKEP_TRY(KeptFile(disk_, file_).remove());
-  return KeptFile(disk_, local_file_).remove();
+  SKEP_TRY_ASSIGN(const auto found, names());
+  for (const std::string& name : found) {
+    SKEP_TRY(disk_.remove(directory_ + "/" + name));
+  }
+  return disk_.sync_directory(directory_);
 }
 
 }  // namespace skep::agentd

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/agentd/config.h"
 #include "core/base/sealing.h"
@@ -31,10 +32,11 @@ class DataKey {
   /// already is, when a later version was followed before (a log that is replayed), or while
   /// locked.
   Status wrap(const std::string& unlock_key, std::uint64_t version);
-  /// This node is no manager any more.
+  /// This node is no manager any more: nothing of the key stays on disk, nor what a write that was
+  /// interrupted left of it. After an error or a crash in between, present() still says so.
   Status forget();
 
-  /// Whether the file lies there, in whatever shape.
+  /// Whether anything of it lies there, in whatever shape.
   [[nodiscard]] bool present() const;
   [[nodiscard]] bool locked() const { return locked_; }
   /// nullptr while locked and on workers.
@@ -47,6 +49,10 @@ class DataKey {
   [[nodiscard]] Result<std::shared_ptr<const base::Sealer>> local_sealer(bool make_it);
   [[nodiscard]] Result<std::string> sealed_key();
 
+  /// Of files that hold the key or what opens it, in the order in which they may be removed.
+  [[nodiscard]] Result<std::vector<std::string>> names() const;
+
+  const std::string directory_;
   const std::string file_;
   const std::string local_file_;
   Disk& disk_;

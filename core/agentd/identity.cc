@@ -26,8 +26,8 @@ std::string membership_path(const Paths& paths) { return paths.state_dir + "/swa
 std::string membership_way_out(const Paths& paths) {
   const std::string& dir = paths.state_dir;
   return ". It says which swarm this node belongs to: restore the file from a backup; to give up this "
-         "node's part of the swarm instead, remove swarm.pb, swarm.pb.copy, manager.db, node.db and "
-         "plugins/raft in " + dir + " and start again";
+         "node's part of the swarm instead, which ends its tasks, remove swarm.pb, swarm.pb.copy, manager.db, "
+         "node.db and plugins/raft in " + dir + " and start again";
 }
 
 /// What shows that this agent was in a swarm and did not leave it; empty when nothing does.

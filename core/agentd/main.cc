@@ -141,7 +141,8 @@ int serve(const std::string& root, const std::string& log_level) {
 int main(int argc, char** argv) {
   CLI::App app{"agentd runs services on this node; agentctl talks to it.\n"
                "Configuration: ROOT/etc/skep/agentd.toml; state: ROOT/var/lib/skep; sockets: ROOT/run/skep.\n"
-               "SIGTERM stops the agent and leaves its tasks running; the next start adopts them."};
+               "SIGTERM stops the agent and leaves its tasks running; the next start adopts them. With on_stop = "
+               "\"drain\" in the configuration other nodes take them over first."};
   const char* environment_root = std::getenv("SKEP_ROOT");
   std::string root = environment_root != nullptr ? environment_root : "/";
   std::string log_level;

@@ -94,7 +94,7 @@ void Promotion::give_up(Error error) {
     return;
   }
   env_.loop.cancel_timer(std::exchange(timer_, 0));
-  hooks_.stop_listening();
+  hooks_.given_up();
   settle(std::move(error));
 }
 

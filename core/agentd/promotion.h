@@ -19,7 +19,7 @@ class Promotion {
     std::function<bool()> has_certificate;  ///< one that says manager
     std::function<void(std::function<void(const Status&)> done)> fetch_certificate;
     std::function<Status()> listen;
-    std::function<void()> stop_listening;  ///< it was given up
+    std::function<void()> given_up;  ///< nothing of it may stay
     std::function<manager::v1::JoinRequest()> request;
     /// The log has this node as a member. To be kept before the manager starts: the id is used once. An
     /// error makes it ask again.

@@ -3,6 +3,7 @@
 #include "core/agentd/address.h"
 #include "core/agentd/credentials.h"
 #include "core/agentd/identity.h"
+#include "core/agentd/leftovers.h"
 #include "core/agentd/recovery.h"
 #include "core/agentd/swarm_security.h"
 #include "core/agentd/version.h"
@@ -20,6 +21,20 @@ namespace skep::agentd {
 namespace {
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 constexpr Duration kLeadLimit = 20s;   // a new single member leads at once; this is for a sick disk
+
+Result<agent::v1::SwarmMembership> first_membership(Random& random, const agent::v1::InitRequest& request) {
+  SKEP_TRY_ASSIGN(const auto addresses, machine_addresses());
+  agent::v1::SwarmMembership membership;
+  SKEP_TRY_ASSIGN(*membership.mutable_advertise_address(),
+                  choose_advertise_address(request.advertise_address(), addresses));
+  SKEP_TRY_ASSIGN(*membership.mutable_listen_address(),
+                  choose_listen_address(request.listen_address(), membership.advertise_address(), addresses));
+  membership.set_node_id(model::new_id(random));
+  membership.set_cluster_id(model::new_id(random));
+  membership.set_member_id(random.next() | 1);  // never 0
+  membership.set_manager(true);
+  return membership;
+}
 }  // namespace
 
 class Swarm::Drivers final : public node::DriverDirectory {
@@ -54,7 +69,8 @@ Swarm::Swarm(Env& env, rpc::Caller& caller, link::Link& link, host::PluginHost& 
       recovery_(std::make_unique<Recovery>(*this)),
       promotion_(env, *node_caller_, promotion_hooks()),
       drivers_(std::make_unique<Drivers>(plugins)),
-      sandboxes_(std::make_unique<node::PosixSandboxMaker>(env, paths.run_dir + "/sandbox")) {
+      sandboxes_(std::make_unique<node::PosixSandboxMaker>(env, paths.run_dir + "/sandbox")),
+      leftovers_(std::make_unique<Leftovers>(env, caller, view_of(plugins), *sandboxes_)) {
   link_.set_still_manager([this](const std::string& node_id) {
     return !manager_ || manager_->is_manager(node_id);
   });
@@ -82,6 +98,7 @@ Swarm::~Swarm() {
 
 Status Swarm::start() {
   SKEP_TRY_ASSIGN(membership_, load_membership(paths_, env_.disk));
+  changing_ = false;
   if (!membership_) {
     return ok();
   }
@@ -89,8 +106,9 @@ Status Swarm::start() {
     return forget();
   }
   SKEP_TRY(recovery_->finish());
-  if (auto status = membership_->manager() || security_->key().present() ? security_->open() : ok();
-      !status) {
+  // A worker has it only after an interrupted demotion, and needs it only as long as its own key is sealed.
+  const bool opens = membership_->manager() || (security_->key().present() && node_key_sealed(paths_, env_.disk));
+  if (auto status = opens ? security_->open() : ok(); !status) {
     trouble_ = status.error().message;
     SKEP_ERROR("the manager role cannot start; tasks keep running", {"cause", trouble_});
   } else if (!locked()) {
@@ -106,10 +124,7 @@ void Swarm::begin_roles() {
   } else if (membership_->manager()) {
     start_manager(member_.wrap([this](const Status& status) { manager_started(status); }));
   } else if (env_.disk.exists(paths_.state_dir + "/manager.db") || security_->key().present()) {
-    // A demotion that was interrupted: a worker keeps nothing of a manager.
-    if (auto removed = remove_manager_state(); !removed) {
-      SKEP_ERROR("what this node kept as a manager is not removed", {"cause", removed.error().message});
-    }
+    security_->drop_manager_state();  // a demotion that was interrupted
   }
 }
 
@@ -148,6 +163,9 @@ std::string Swarm::state() const {
 }
 
 void Swarm::drivers_changed() {
+  if (!membership_ && !changing_) {
+    leftovers_->check();
+  }
   if (node_) {
     node_->drivers_changed();
   }
@@ -230,20 +248,6 @@ void Swarm::start_manager(std::function<void(Status)> done) {
   tell_manager_of_consensus();
 }
 
-Result<agent::v1::SwarmMembership> Swarm::first_membership(const agent::v1::InitRequest& request) {
-  SKEP_TRY_ASSIGN(const auto addresses, machine_addresses());
-  agent::v1::SwarmMembership membership;
-  SKEP_TRY_ASSIGN(*membership.mutable_advertise_address(),
-                  choose_advertise_address(request.advertise_address(), addresses));
-  SKEP_TRY_ASSIGN(*membership.mutable_listen_address(),
-                  choose_listen_address(request.listen_address(), membership.advertise_address(), addresses));
-  membership.set_node_id(model::new_id(env_.random));
-  membership.set_cluster_id(model::new_id(env_.random));
-  membership.set_member_id(env_.random.next() | 1);  // never 0
-  membership.set_manager(true);
-  return membership;
-}
-
 void Swarm::init(const agent::v1::InitRequest& request, std::function<void(Result<std::string>)> done) {
   if (membership_ || changing_) {
     return done(Error{Code::kFailedPrecondition,
@@ -253,7 +257,7 @@ void Swarm::init(const agent::v1::InitRequest& request, std::function<void(Resul
   if (auto status = model::validate_cluster_spec(request.spec()); !status) {
     return done(std::move(status).error());
   }
-  auto membership = first_membership(request);
+  auto membership = first_membership(env_.random, request);
   auto root = control::new_root_ca(env_.random, env_.clock.wall_now());
   if (!membership || !root) {
     return done(!membership ? std::move(membership).error() : std::move(root).error());
@@ -287,15 +291,17 @@ void Swarm::init(const agent::v1::InitRequest& request, std::function<void(Resul
       done(membership_->node_id());
     });
   };
-  // The manager tries for ever to open its log; whoever waits here is told why it does not open.
-  env_.loop.run_after(kLeadLimit, [this, answered, once_open] {
-    if (!*answered) {
-      once_open(Error{Code::kUnavailable, "the log of the new swarm cannot be opened: " +
-                                              (manager_ ? manager_->trouble() : std::string()),
-                      "NO_CONSENSUS"});
-    }
+  leftovers_->pause([this, answered, once_open] {
+    // The manager tries for ever to open its log; whoever waits here is told why it does not open.
+    env_.loop.run_after(kLeadLimit, [this, answered, once_open] {
+      if (!*answered) {
+        once_open(Error{Code::kUnavailable, "the log of the new swarm cannot be opened: " +
+                                                (manager_ ? manager_->trouble() : std::string()),
+                        "NO_CONSENSUS"});
+      }
+    });
+    start_manager(once_open);
   });
-  start_manager(once_open);
 }
 
 Status Swarm::begin_init(const agent::v1::InitRequest& request,

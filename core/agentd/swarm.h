@@ -26,6 +26,7 @@
 #include "skep/env.h"
 
 namespace skep::agentd {
+class Leftovers;
 class Recovery;
 class Swarm {
  public:
@@ -98,7 +99,6 @@ class Swarm {
   void try_join(const std::shared_ptr<Attempt>& attempt);
   void joined(const std::shared_ptr<Attempt>& attempt, link::Joined joined);
   void start_manager(std::function<void(Status)> done);
-  Result<agent::v1::SwarmMembership> first_membership(const agent::v1::InitRequest& request);
   Status begin_init(const agent::v1::InitRequest& request, agent::v1::SwarmMembership membership,
                     const model::v1::RootCa& root);
   Status first_listen(const agent::v1::InitRequest& request);  // on loopback any port will do
@@ -110,7 +110,6 @@ class Swarm {
   void step_down(std::function<void()> then);  // to a worker first, where the others can do without it
   void await_worker(TimePoint deadline, std::function<void()> then);
   void say_goodbye(TimePoint deadline, std::function<void()> then);
-  void remove_tasks(std::function<void()> done);
   void await_no_tasks(TimePoint deadline, std::function<void(Status)> done);
   Status forget();
 
@@ -123,7 +122,7 @@ class Swarm {
   const std::string installation_id_;
   std::optional<agent::v1::SwarmMembership> membership_;
   std::string trouble_;
-  bool changing_ = false;  // an init, join or leave is under way
+  bool changing_ = true;  // an init, join or leave is under way, or start() did not look yet what this node is in
   std::string listen_trouble_;  // why other nodes cannot reach this manager
   std::string link_trouble_;  // why other nodes cannot be spoken to
   std::unique_ptr<Security> security_;
@@ -141,6 +140,7 @@ class Swarm {
   std::unique_ptr<Drivers> drivers_;
   node::PosixNodeFacts facts_;
   std::unique_ptr<node::PosixSandboxMaker> sandboxes_;
+  std::unique_ptr<Leftovers> leftovers_;
   std::unique_ptr<node::LevelRecordStore> records_;
   std::unique_ptr<node::NodeAgent> node_;
   std::unique_ptr<control::Manager> manager_;

@@ -1,6 +1,7 @@
 // Joining a swarm: a certificate from one of its managers, then the node side starts.
 #include "core/agentd/address.h"
 #include "core/agentd/identity.h"
+#include "core/agentd/leftovers.h"
 #include "core/agentd/swarm_security.h"
 #include "core/agentd/version.h"
 #include "skep/log.h"
@@ -41,13 +42,14 @@ void Swarm::join(const agent::v1::JoinRequest& request, std::function<void(Statu
   changing_ = true;
   trouble_.clear();
   link_trouble_.clear();
-  try_join(attempt);
+  leftovers_->pause([this, attempt] { try_join(attempt); });
 }
 
 void Swarm::try_join(const std::shared_ptr<Attempt>& attempt) {
   const auto fail = [this, attempt](Error error) {
     joining_.reset();
     changing_ = false;
+    drivers_changed();
     attempt->done(std::move(error));
   };
   const std::string& manager = attempt->request.managers(attempt->next++);

@@ -1,12 +1,10 @@
 // Leaving a swarm: every task ends, and nothing of the swarm stays on disk. The installation id does.
 #include "core/agentd/credentials.h"
 #include "core/agentd/identity.h"
+#include "core/agentd/leftovers.h"
 #include "core/agentd/swarm_security.h"
 #include "skep/control.methods.h"
 #include "skep/log.h"
-#include "skep/network.methods.h"
-#include "skep/runtime.methods.h"
-#include "skep/volume.methods.h"
 
 namespace skep::agentd {
 
@@ -16,30 +14,6 @@ using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 constexpr Duration kTasksLookAgain = 200ms;
 constexpr std::chrono::milliseconds kStepDownLimit = 10s;
 constexpr Duration kGoodbyeLimit = 3s;
-
-/// Runs callbacks one after the other; `next` starts the following one.
-using StepDone = std::function<void()>;
-using Step = std::function<void(StepDone next)>;
-
-void run_steps(std::shared_ptr<std::vector<Step>> steps, std::size_t index, StepDone done) {
-  if (index == steps->size()) {
-    return done();
-  }
-  (*steps)[index]([steps, index, done] { run_steps(steps, index + 1, done); });
-}
-
-/// "Nothing is in use": the driver removes whatever bears our tag.
-template <class M>
-Step recover_nothing(rpc::Caller& caller, const std::string& driver) {
-  return [&caller, driver](const StepDone& next) {
-    rpc::call<M>(caller, driver, {}, {.deadline = 60s}, [driver, next](Result<typename M::Response> reply) {
-      if (!reply) {
-        SKEP_WARN("driver not cleaned at leave", {"driver", driver}, {"cause", reply.error().message});
-      }
-      next();
-    });
-  };
-}
 
 }  // namespace
 
@@ -65,9 +39,14 @@ void Swarm::leave(bool force, std::function<void(Status)> done) {
       manager_.reset();
       node_.reset();
       records_.reset();
-      remove_tasks([this, done] {
+      leftovers_->remove([this, done](const std::vector<host::AbsentDriver>& absent) {
+        for (const auto& driver : absent) {
+          SKEP_WARN("driver not cleaned at leave: what it holds goes when its plugin runs again, see `agentctl plugin ls`",
+                    {"driver", driver.name}, {"cause", driver.why});
+        }
         auto status = forget();
         changing_ = false;
+        drivers_changed();
         done(std::move(status));
       });
     });
@@ -165,42 +144,11 @@ void Swarm::await_no_tasks(TimePoint deadline, std::function<void(Status)> done)
     node_->set_stopping(false);
     return done(Error{Code::kTimeout,
                       std::to_string(left) + " tasks still run here: the managers cannot be reached, or the "
-                      "tasks take longer to end; this node goes on",
+                      "tasks take longer to end",
                       "TASKS_LEFT"});
   }
-  env_.loop.run_after(kTasksLookAgain, member_.wrap([this, deadline, done = std::move(done)] {
-    await_no_tasks(deadline, done);
-  }));
-}
-
-void Swarm::remove_tasks(std::function<void()> done) {
-  auto steps = std::make_shared<std::vector<Step>>();
-  const auto drivers = plugins_.drivers();
-  // Containers first: what they use can go only after them.
-  for (const auto& driver : drivers) {
-    if (driver.name.starts_with("runtime/")) {
-      steps->push_back(recover_nothing<runtime::v1::methods::Recover>(caller_, driver.name));
-    }
-  }
-  for (const auto& driver : drivers) {
-    if (driver.name.starts_with("network/")) {
-      steps->push_back(recover_nothing<network::v1::methods::Recover>(caller_, driver.name));
-    } else if (driver.name.starts_with("volume/")) {
-      steps->push_back(recover_nothing<volume::v1::methods::Recover>(caller_, driver.name));
-    }
-  }
-  steps->push_back([this](const StepDone& next) {
-    sandboxes_->list([this, next](Result<std::vector<std::string>> ids) {
-      auto removals = std::make_shared<std::vector<Step>>();
-      for (const std::string& id : ids ? *ids : std::vector<std::string>()) {
-        removals->push_back([this, id](const StepDone& removed) {
-          sandboxes_->remove(id, [removed](Status) { removed(); });
-        });
-      }
-      run_steps(removals, 0, next);
-    });
-  });
-  run_steps(steps, 0, std::move(done));
+  // Not bound to the membership: whoever waits is answered also when the node leaves meanwhile.
+  env_.loop.run_after(kTasksLookAgain, [this, deadline, done = std::move(done)] { await_no_tasks(deadline, done); });
 }
 
 Status Swarm::forget() {
@@ -208,6 +156,7 @@ Status Swarm::forget() {
   node_.reset();
   records_.reset();
   auto membership = std::exchange(membership_, std::nullopt);
+  drivers_changed();
   trouble_.clear();
   link_trouble_.clear();
   listen_trouble_.clear();

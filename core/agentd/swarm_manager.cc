@@ -16,7 +16,12 @@ Promotion::Hooks Swarm::promotion_hooks() {
   hooks.listen = [this] {
     return link_.port() != 0 ? ok() : link_.listen(membership_->listen_address());
   };
-  hooks.stop_listening = [this] { link_.stop_listening(); };
+  hooks.given_up = [this] {
+    link_.stop_listening();
+    if (membership_ && !membership_->manager() && security_->key().present()) {
+      security_->drop_manager_state();  // taken in, and that could not be noted
+    }
+  };
   hooks.request = [this] {
     manager::v1::JoinRequest request;
     request.set_node_id(membership_->node_id());
@@ -69,6 +74,7 @@ Status Swarm::taken_in(const manager::v1::JoinResponse& answer) {
   if (answer.incarnation() < membership_->incarnation()) {
     return Error{Code::kUnavailable, "those managers belong to an older incarnation of the swarm", "OLD_INCARNATION"};
   }
+  SKEP_TRY(security_->manager_state_dropped());
   SKEP_TRY(security_->take(answer));
   auto changed = *membership_;
   changed.set_member_id(answer.member_id());
@@ -112,14 +118,7 @@ void Swarm::demoted() {
   membership_->set_manager(false);
   membership_->set_member_id(0);
   membership_->set_bootstrapped(false);
-  Status status = save_membership(paths_, env_.disk, *membership_);
-  if (status) {
-    status = remove_manager_state();
-  }
-  if (!status) {
-    trouble_ = status.error().message;
-    SKEP_ERROR("what this node kept as a manager is not removed", {"cause", trouble_});
-  }
+  security_->drop_manager_state();
   SKEP_INFO("this node is a worker now");
   env_.loop.cancel_timer(std::exchange(renewal_timer_, 0));
   renew();
@@ -132,15 +131,15 @@ Status Swarm::remove_manager_state() {
   SKEP_TRY(security_->give_up());
   SKEP_TRY(plugins_.reset_state(config_.consensus));
   // "manager.db" itself last: as long as it is there, the rest is to be removed. Also what was set aside
-  // as damaged: it holds the key of the root certificate.
+  // as damaged: it holds the key of the root certificate. And keys of which a write was interrupted.
   SKEP_TRY_ASSIGN(auto names, env_.disk.list_directory(paths_.state_dir));
   std::sort(names.begin(), names.end(), std::greater<>());
   for (const std::string& name : names) {
-    if (name.starts_with("manager.db")) {
+    if (name.starts_with("manager.db") || name.starts_with("node.key.tmp")) {
       SKEP_TRY(env_.disk.remove_tree(paths_.state_dir + "/" + name));
     }
   }
-  return ok();
+  return env_.disk.sync_directory(paths_.state_dir);
 }
 
 }  // namespace skep::agentd

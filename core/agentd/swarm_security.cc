@@ -15,6 +15,7 @@ namespace skep::agentd {
 namespace {
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 constexpr Duration kWrapAgain = 10s;
+constexpr Duration kDropAgain = 10s;
 constexpr Duration kRenewSpread = 1s;       // a whole swarm is told to renew at once
 constexpr Duration kLifeTolerated = 10min;  // beyond what the swarm wants
 }  // namespace
@@ -24,6 +25,7 @@ Swarm::Security::Security(Swarm& swarm)
 
 Swarm::Security::~Security() {
   env_.loop.cancel_timer(wrap_timer_);
+  env_.loop.cancel_timer(drop_timer_);
 }
 
 bool Swarm::locked() const {
@@ -54,6 +56,8 @@ void Swarm::Security::clear() {
   tls_.Clear();
   renewal_wished_ = false;
   env_.loop.cancel_timer(std::exchange(wrap_timer_, 0));
+  dropping_ = false;
+  env_.loop.cancel_timer(std::exchange(drop_timer_, 0));
 }
 
 Status Swarm::Security::give_up() {
@@ -63,6 +67,33 @@ Status Swarm::Security::give_up() {
         save_credentials(swarm_.paths_, env_.disk, env_.random, nullptr, *swarm_.credentials_));
   }
   return key_.forget();
+}
+
+void Swarm::Security::drop_manager_state() {
+  dropping_ = true;
+  env_.loop.cancel_timer(std::exchange(drop_timer_, 0));
+  if (auto status = manager_state_dropped(); !status) {
+    swarm_.trouble_ = status.error().message;
+    SKEP_ERROR("what this node kept as a manager is not removed; trying again",
+               {"cause", swarm_.trouble_});
+    drop_timer_ = env_.loop.run_after(kDropAgain, [this] {
+      drop_timer_ = 0;
+      drop_manager_state();
+    });
+  }
+}
+
+Status Swarm::Security::manager_state_dropped() {
+  if (!dropping_) {
+    return ok();
+  }
+  // First: until it is on disk that this node is a worker, a start takes it for a manager.
+  SKEP_TRY(save_membership(swarm_.paths_, env_.disk, *swarm_.membership_));
+  SKEP_TRY(swarm_.remove_manager_state());
+  dropping_ = false;
+  env_.loop.cancel_timer(std::exchange(drop_timer_, 0));
+  swarm_.trouble_.clear();
+  return ok();
 }
 
 void Swarm::unlock(const std::string& key, std::function<void(Status)> done) {

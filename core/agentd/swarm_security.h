@@ -23,8 +23,13 @@ class Swarm::Security {
   Status open();
   /// As the managers gave it with the membership of the log.
   Status take(const manager::v1::JoinResponse& answer);
-  /// This node is a worker now: its own key lies open again.
+  /// This node is a worker now: its own key lies open again, and nothing of the data key stays.
   Status give_up();
+  /// This node is a worker: what it kept as a manager is removed, and as long as that fails it is tried
+  /// again and info tells why.
+  void drop_manager_state();
+  /// Before it becomes a manager again: whether that is done. Tries it once more.
+  Status manager_state_dropped();
   /// Nothing of a swarm is left.
   void clear();
   /// The unlock key may be another one.
@@ -52,6 +57,8 @@ class Swarm::Security {
   model::v1::TlsInfo tls_;
   bool renewal_wished_ = false;
   TimerId wrap_timer_ = 0;
+  bool dropping_ = false;  // manager's state of a worker is still to be removed
+  TimerId drop_timer_ = 0;
 };
 
 }  // namespace skep::agentd

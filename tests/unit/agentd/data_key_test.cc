@@ -136,6 +136,42 @@ TEST_F(DataKeys, LostAndDamagedFilesSayTheWayOut) {
   EXPECT_THAT(complaint(), HasSubstr("does not open it"));
 }
 
+TEST_F(DataKeys, NothingOfItStaysOnAWorkerWhereverItsRemovalIsInterrupted) {
+  const std::vector<std::string> rest{"local.key.tmp17", "data.key.tmp17"};
+  for (const bool locked : {false, true}) {
+    for (std::uint64_t call = 1;; ++call) {
+      DataKey made(paths, disk, random);
+      ASSERT_TRUE(made.make(locked ? base::new_unlock_key(random) : ""));
+      for (const std::string& name : rest) {  // of writes that were interrupted
+        ASSERT_TRUE(disk.write_file_atomic(at(name), "half", 0600));
+      }
+      ASSERT_TRUE(disk.write_file_atomic(at("node.key"), "not his", 0600));
+      disk.fail_call(call, {Code::kUnavailable, "no"});
+      const bool whole = static_cast<bool>(made.forget());
+      disk.fail_call(0, {});
+      DataKey again(paths, disk, random);
+      if (!whole && again.present()) {
+        ASSERT_TRUE(again.forget());
+      }
+      EXPECT_EQ(*disk.list_directory(paths.state_dir), std::vector<std::string>{"node.key"});
+      EXPECT_FALSE(again.present());
+      EXPECT_EQ(made.sealer(), nullptr);
+      if (whole) {
+        EXPECT_GT(call, locked ? 4U : 6U) << "every file was removed by a call";
+        break;
+      }
+    }
+  }
+}
+
+TEST_F(DataKeys, WhatWasRemovedDoesNotComeBackWithAPowerFailure) {
+  DataKey made(paths, disk, random);
+  ASSERT_TRUE(made.make(""));
+  ASSERT_TRUE(made.forget());
+  disk.crash(random);
+  EXPECT_FALSE(DataKey(paths, disk, random).present());
+}
+
 TEST_F(DataKeys, TheNodesKeyIsSealedOnAManager) {
   const auto root = *link::make_root(1'800'000'000'000'000'000);
   const auto request = *link::make_request();
@@ -149,6 +185,7 @@ TEST_F(DataKeys, TheNodesKeyIsSealedOnAManager) {
   ASSERT_TRUE(key.make(""));
   ASSERT_TRUE(save_credentials(paths, disk, random, key.sealer().get(), credentials));
   EXPECT_FALSE(on_disk("PRIVATE KEY"));
+  EXPECT_TRUE(node_key_sealed(paths, disk));
   auto loaded = load_credentials(paths, disk, key.sealer().get());
   ASSERT_TRUE(loaded && *loaded);
   EXPECT_EQ((*loaded)->pair.key, request.key);
@@ -161,6 +198,7 @@ TEST_F(DataKeys, TheNodesKeyIsSealedOnAManager) {
   // A worker's lies open, readable by root alone.
   ASSERT_TRUE(save_credentials(paths, disk, random, nullptr, credentials));
   EXPECT_TRUE(on_disk("PRIVATE KEY"));
+  EXPECT_FALSE(node_key_sealed(paths, disk));
   EXPECT_TRUE(*load_credentials(paths, disk, nullptr));
 }
 

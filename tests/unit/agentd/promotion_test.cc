@@ -35,14 +35,8 @@ class Managers final : public rpc::Caller {
   std::vector<rpc::OnReply> waiting;
 };
 
-class PromotionTest : public ::testing::Test {
+class PromotionTest : public ::testing::Test, protected testing::ManualEnv {
  protected:
-  testing::ManualLoop loop;
-  testing::SeededRandom random{1};
-  testing::InlineWorkers workers{loop};
-  testing::MemoryDisk disk;
-  testing::FakeSubprocess subprocess;
-  Env env{loop, random, loop, workers, disk, subprocess};
   Managers managers;
   bool certificate = false;
   int fetches = 0;
@@ -58,7 +52,7 @@ class PromotionTest : public ::testing::Test {
                              done(ok());
                            },
                        .listen = [this] { return listening; },
-                       .stop_listening = [this] { ++stops; },
+                       .given_up = [this] { ++stops; },
                        .request = [] { return manager::v1::JoinRequest(); },
                        .taken_in =
                            [this](const manager::v1::JoinResponse& answer) {
