@@ -135,6 +135,11 @@ Command& Command::later(std::string names, std::string value, std::string reason
   return *this;
 }
 
+Command& Command::not_yet(std::string reason) {
+  not_yet_ = std::move(reason);
+  return *this;
+}
+
 Command& Command::add_flag(Flag flag) {
   flags_.push_back(std::move(flag));
   return *this;
@@ -181,10 +186,10 @@ class CommandParser {
         context_.out << help_text(*command_, path_);
         return true;
       }
-      if (word == "--root" && at_ < words_.size()) {
-        context_.root = words_[at_++];
+      if (word == "--root") {
+        SKEP_TRY(set_root(at_ < words_.size() ? words_[at_++] : ""));
       } else if (word.starts_with("--root=")) {
-        context_.root = word.substr(7);
+        SKEP_TRY(set_root(word.substr(7)));
       } else if (word == "--version" || word == "-v") {
         words_.insert(words_.begin() + static_cast<std::ptrdiff_t>(at_), "version");
       } else {
@@ -211,13 +216,37 @@ class CommandParser {
     }
     std::vector<std::string_view> known;
     for (const auto& child : command_->commands_) {
-      known.push_back(child->name());
+      if (!child->is_not_yet()) {
+        known.push_back(child->name());
+      }
     }
     return usage_error(fmt::format("'{}' is not a command of '{}'{} (see '{} --help')", words_[at_],
                                    path_, did_you_mean(words_[at_], known), path_));
   }
 
+  // Empty is what a script's variable that nobody set leaves: the agent of the whole machine is not what it meant.
+  Status set_root(const std::string& directory) {
+    if (directory.empty()) {
+      return usage_error(fmt::format("'--root' needs a value: --root DIR, as agentd got it (see '{} --help')", path_));
+    }
+    context_.root = directory;
+    return ok();
+  }
+
+  // Of a command that is not there nobody knows the flags: only help is looked for.
+  Result<int> answer_not_yet() {
+    if (std::find(words_.begin() + static_cast<std::ptrdiff_t>(at_), words_.end(), "--help") != words_.end() ||
+        (at_ < words_.size() && words_[at_] == "-h")) {
+      context_.out << help_text(*command_, path_);
+      return 0;
+    }
+    return Error{Code::kUnimplemented, fmt::format("'{}' is not there yet: {}", path_, command_->not_yet_), "NOT_YET"};
+  }
+
   Result<int> parse_and_run() {
+    if (command_->is_not_yet()) {
+      return answer_not_yet();
+    }
     CLI::App app;
     app.set_help_flag();
     app.prefix_command(command_->stops_at_first_);
@@ -248,7 +277,7 @@ class CommandParser {
       }
     }
     if (root_option->count() > 0) {
-      context_.root = root;
+      SKEP_TRY(set_root(root));
     }
     for (const auto& [flag, option] : options) {
       SKEP_TRY(apply(*flag, *option));
@@ -281,6 +310,10 @@ class CommandParser {
       }
       return usage_error(
           fmt::format("unexpected argument for '{}'; see '{} --help'", path_, path_));
+    } catch (const CLI::ArgumentMismatch& error) {
+      return std::string_view(error.what()).starts_with("--root")
+                 ? set_root("")
+                 : usage_error(fmt::format("{}; see '{} --help'", error.what(), path_));
     } catch (const CLI::Error& error) {
       return usage_error(fmt::format("{}; see '{} --help'", error.what(), path_));
     }

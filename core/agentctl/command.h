@@ -61,6 +61,8 @@ class Command {
   /// A flag of Docker's whose part comes later: given, it answers that it is not there yet.
   Command& later(std::string names, std::string value, std::string reason);
   Command& add_flag(Flag flag);
+  /// A command of Docker's whose part comes later: it answers so whatever follows (kUnimplemented, NOT_YET).
+  Command& not_yet(std::string reason);
 
   [[nodiscard]] std::string_view name() const;
   [[nodiscard]] bool answers_to(std::string_view word) const;
@@ -70,6 +72,7 @@ class Command {
   [[nodiscard]] const std::string& completion() const { return completion_; }
   [[nodiscard]] const std::vector<Flag>& flags() const { return flags_; }
   [[nodiscard]] const std::vector<std::unique_ptr<Command>>& commands() const { return commands_; }
+  [[nodiscard]] bool is_not_yet() const { return !not_yet_.empty(); }
   [[nodiscard]] bool runs() const { return static_cast<bool>(run_); }
 
  private:
@@ -78,6 +81,7 @@ class Command {
   std::string summary_;
   std::string usage_;
   std::string completion_;
+  std::string not_yet_;
   std::size_t arguments_min_ = 0;
   std::size_t arguments_max_ = 0;
   bool stops_at_first_ = false;

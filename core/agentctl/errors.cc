@@ -32,7 +32,8 @@ std::string next_step(const Error& error) {
     case Code::kTimeout:
       return "it may still take effect: look with the matching 'ls' or 'ps' before you repeat it";
     case Code::kResourceExhausted:
-      return "free what is full and run the command again";
+      return error.reason == "TOO_MANY_TASKS" ? ""  // it says so itself
+                                              : "free what is full and run the command again";
     case Code::kDataLoss:
       return "keep the files as they are and look into the agent's log";
     case Code::kInternal:

@@ -59,14 +59,17 @@ std::string help_text(const Command& command, std::string_view path) {
   std::string text =
       fmt::format("\nUsage:  {} COMMAND\n\n{}\n\nCommands:\n", path, command.summary());
   std::size_t width = 0;
+  std::string later;
   for (const auto& child : command.commands()) {
-    width = std::max(width, child->name().size());
+    width = std::max(width, child->is_not_yet() ? 0 : child->name().size());
+    later += child->is_not_yet() ? fmt::format("{}{}", later.empty() ? "" : ", ", child->name()) : "";
   }
   for (const auto& child : command.commands()) {
-    if (!child->name().starts_with("__")) {
+    if (!child->name().starts_with("__") && !child->is_not_yet()) {
       text += fmt::format("  {:<{}}   {}\n", child->name(), width, child->summary());
     }
   }
+  text += later.empty() ? "" : fmt::format("\nNot there yet:  {}\n", later);
   return text + flags_text(command.flags()) +
          fmt::format("\nRun '{} COMMAND --help' for more about a command.\n", path);
 }

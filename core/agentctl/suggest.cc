@@ -48,4 +48,12 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string_vi
   return best.empty() ? "" : fmt::format(", did you mean '{}'?", best);
 }
 
+std::string comma_list(const std::vector<std::string_view>& words) {
+  std::string text;
+  for (const std::string_view word : words) {
+    text += fmt::format("{}{}", text.empty() ? "" : ", ", word);
+  }
+  return text;
+}
+
 }  // namespace skep::ctl

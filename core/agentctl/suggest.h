@@ -15,4 +15,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b);
 /// of the letters differ).
 std::string did_you_mean(std::string_view word, const std::vector<std::string_view>& known);
 
+/// "type, source, target": for sentences that say which words there are.
+std::string comma_list(const std::vector<std::string_view>& words);
+
 }  // namespace skep::ctl

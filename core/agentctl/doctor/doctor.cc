@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/model/units.h"
 
@@ -59,11 +60,27 @@ void judge_kernel(const MachineFacts& facts, std::vector<Finding>& out) {
       "containers run without a system call filter; use a kernel with CONFIG_SECCOMP_FILTER"));
 }
 
+// Bridges and tunnels are asked for by making one: root does it, with two programs.
+Finding unasked(const char* check, const MachineFacts& facts) {
+  if (!facts.root_user) {
+    return {check, Verdict::kWarning, "could not be asked: only root can", "run doctor as root"};
+  }
+  for (const auto& [program, package] : {std::pair{"unshare", "util-linux"}, std::pair{"ip", "iproute2"}}) {
+    const auto found = facts.tools.find(program);
+    if (found == facts.tools.end() || found->second.empty()) {
+      return {check, Verdict::kWarning,
+              fmt::format("could not be asked: the program '{}' is not in PATH", program),
+              fmt::format("install the package '{}', or add the directory of '{}' to PATH", package, program)};
+    }
+  }
+  return {check, Verdict::kWarning, "could not be asked: " + facts.devices_error,
+          "run doctor where network namespaces can be made, as agentd needs them too"};
+}
+
 void judge_network(const MachineFacts& facts, std::vector<Finding>& out) {
-  const auto feature = [&out](const char* name, const std::optional<bool>& there,
-                              const char* advice) {
+  const auto feature = [&](const char* name, const std::optional<bool>& there, const char* advice) {
     out.push_back(!there
-                      ? Finding{name, Verdict::kWarning, "could not be asked", "run doctor as root"}
+                      ? unasked(name, facts)
                       : finding(name, *there, Verdict::kBad,
                                 *there ? "available" : "not in this kernel", advice));
   };

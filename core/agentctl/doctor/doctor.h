@@ -39,6 +39,7 @@ struct MachineFacts {
   std::optional<bool> nftables;  ///< a netlink socket of nf_tables answered
   std::optional<bool> bridge;
   std::optional<bool> vxlan;
+  std::string devices_error;  ///< why bridge and vxlan could not be asked although the tools are there
   std::map<std::string, std::string> tools;  ///< name to path, "" when missing
   std::vector<PortFact> ports;
   bool agent_answers = false;

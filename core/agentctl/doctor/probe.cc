@@ -90,16 +90,22 @@ void probe_ports(MachineFacts& facts) {
 }
 
 // Devices are made in a network namespace of their own, which the kernel drops with the process.
-std::optional<bool> can_make_device(Context& context, const std::string& unshare,
-                                    const std::string& ip, const std::vector<std::string>& device) {
-  if (unshare.empty() || ip.empty() || geteuid() != 0) {
+std::optional<bool> can_make_device(Context& context, MachineFacts& facts,
+                                    const std::vector<std::string>& device) {
+  const std::string& unshare = facts.tools["unshare"];
+  const std::string& ip = facts.tools["ip"];
+  if (unshare.empty() || ip.empty() || !facts.root_user) {
     return std::nullopt;
   }
   ProcessSpec spec;
   spec.argv = {unshare, "--net", ip, "link", "add", "skepdoc0", "type"};
   spec.argv.insert(spec.argv.end(), device.begin(), device.end());
   const auto done = context.subprocess.run(spec, kToolDeadline);
-  return done ? std::optional(done->exit_code == 0) : std::nullopt;
+  if (!done || done->err.starts_with("unshare:")) {  // it is not the kernel that lacks the device
+    facts.devices_error = done ? done->err.substr(0, done->err.find('\n')) : done.error().message;
+    return std::nullopt;
+  }
+  return done->exit_code == 0;
 }
 
 std::string find_program(Context& context, const std::string& name) {
@@ -152,7 +158,7 @@ MachineFacts probe_machine(Context& context) {
   facts.root_user = geteuid() == 0;
   probe_kernel(context.disk, facts);
   probe_cgroups(context.disk, facts);
-  for (const char* name : {"catatonit", "conmon", "runc", "skopeo"}) {
+  for (const char* name : {"catatonit", "conmon", "ip", "runc", "skopeo", "unshare"}) {
     facts.tools[name] = find_program(context, name);
   }
   const int netfilter = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
@@ -160,10 +166,8 @@ MachineFacts probe_machine(Context& context) {
   if (netfilter >= 0) {
     close(netfilter);
   }
-  const std::string unshare = find_program(context, "unshare");
-  const std::string ip = find_program(context, "ip");
-  facts.bridge = can_make_device(context, unshare, ip, {"bridge"});
-  facts.vxlan = can_make_device(context, unshare, ip, {"vxlan", "id", "1", "dstport", "4789"});
+  facts.bridge = can_make_device(context, facts, {"bridge"});
+  facts.vxlan = can_make_device(context, facts, {"vxlan", "id", "1", "dstport", "4789"});
   probe_ports(facts);
   probe_disk(context, facts);
   rlimit limit{};

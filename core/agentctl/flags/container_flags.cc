@@ -58,6 +58,7 @@ Status set_oom_score(ServiceSpec& spec, const std::string& value, const FlagWorl
 }
 
 Status set_image(ServiceSpec& spec, const std::string& value, const FlagWorld& /*world*/) {
+  SKEP_TRY(check_image(value));
   container(spec).set_image(value);
   return ok();
 }

@@ -99,6 +99,11 @@ Status remove_sysctl(ServiceSpec& spec, const std::string& key, const FlagWorld&
 }
 
 Status add_mount(ServiceSpec& spec, const std::string& value, const FlagWorld& /*world*/) {
+  SKEP_TRY_ASSIGN(*container(spec).add_mounts(), parse_mount(value));
+  return ok();
+}
+// A mount of the service at this target is replaced; two of one command are refused before.
+Status add_or_change_mount(ServiceSpec& spec, const std::string& value, const FlagWorld& /*world*/) {
   SKEP_TRY_ASSIGN(const model::v1::Mount mount, parse_mount(value));
   for (auto& known : *container(spec).mutable_mounts()) {
     if (known.target() == mount.target()) {
@@ -167,11 +172,16 @@ Status add_ulimit(ServiceSpec& spec, const std::string& value, const FlagWorld& 
   const std::size_t colon = pair.second.find(':');
   model::v1::Ulimit limit;
   limit.set_name(pair.first);
-  SKEP_TRY_ASSIGN(const std::int64_t soft, parse_limit(pair.second.substr(0, colon)));
-  std::int64_t hard = soft;
-  if (colon != std::string::npos) {
-    SKEP_TRY_ASSIGN(hard, parse_limit(pair.second.substr(colon + 1)));
+  const auto given_soft = parse_limit(pair.second.substr(0, colon));
+  const auto given_hard =
+      colon == std::string::npos ? given_soft : parse_limit(pair.second.substr(colon + 1));
+  if (!given_soft || !given_hard) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("'{}' is not NAME=SOFT[:HARD] with whole numbers or 'unlimited', for example nofile=1024:2048",
+                             value)};
   }
+  const std::int64_t soft = *given_soft;
+  const std::int64_t hard = *given_hard;
   if (hard >= 0 && (soft > hard || soft < 0)) {
     return Error{Code::kInvalidArgument,
                  fmt::format("'{}': the soft limit is above the hard limit", value)};
@@ -209,7 +219,8 @@ constexpr std::array kLists{
                 kUpdate, kRemove, true, remove_container_label},
     ServiceFlag{"--mount", "mount", "Attach a file system: type=,source=,target=,...", kCreate,
                 kAdd, true, add_mount},
-    ServiceFlag{"--mount-add", "mount", "Add or change a mount", kUpdate, kAdd, true, add_mount},
+    ServiceFlag{"--mount-add", "mount", "Add or change a mount", kUpdate, kAdd, true,
+                add_or_change_mount},
     ServiceFlag{"--mount-rm", "list", "Remove a mount by its target path", kUpdate, kRemove, true,
                 remove_mount},
     ServiceFlag{"--sysctl", "list", "Set a kernel parameter of the containers", kCreate, kAdd, true,

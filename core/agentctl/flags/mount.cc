@@ -50,8 +50,9 @@ Status set_type(Mount& mount, const std::string& value) {
         fmt::format("mounts of type '{}' are not there yet: use volume, bind or tmpfs", value),
         "NOT_YET"};
   }
-  return bad(fmt::format("unknown mount type '{}'{}", value,
-                         did_you_mean(value, {"volume", "bind", "tmpfs"})));
+  const std::vector<std::string_view> types{"volume", "bind", "tmpfs"};
+  return bad(fmt::format("unknown mount type '{}'{}; types are {}", value, did_you_mean(value, types),
+                         comma_list(types)));
 }
 
 Status set_bind_key(Mount& mount, const std::string& key, const std::string& value) {
@@ -185,7 +186,8 @@ Result<Mount> parse_mount(const std::string& text) {
     std::transform(key.begin(), key.end(), key.begin(),
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end() && key != "bind-nonrecursive") {
-      return bad(fmt::format("unknown key '{}'{}", key, did_you_mean(key, kKeys)));
+      return bad(fmt::format("unknown key '{}'{}; keys are {}", key, did_you_mean(key, kKeys),
+                             comma_list(kKeys)));
     }
     const bool given = equals != std::string::npos;
     SKEP_TRY(set_key(mount, key, given ? field.substr(equals + 1) : "", given));

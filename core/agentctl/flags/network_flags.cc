@@ -99,8 +99,9 @@ Result<model::v1::NetworkAttachmentSpec> parse_network(const std::string& text) 
         SKEP_TRY_ASSIGN(const auto option, parse_pair(pair.second));
         (*network.mutable_driver_options())[option.first] = option.second;
       } else {
-        return bad(fmt::format("unknown key '{}'{}", pair.first,
-                               did_you_mean(pair.first, {"name", "alias", "driver-opt"})));
+        const std::vector<std::string_view> keys{"name", "alias", "driver-opt"};
+        return bad(fmt::format("unknown key '{}'{}; keys are {}", pair.first,
+                               did_you_mean(pair.first, keys), comma_list(keys)));
       }
     }
   }

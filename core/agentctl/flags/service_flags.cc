@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "core/agentctl/command.h"
 #include "core/agentctl/text.h"
@@ -32,7 +33,28 @@ constexpr LaterFlag kLater[] = {
      "swappiness per task comes with a later version"},
 };
 
+// "/data/" and "/data" are one place.
+std::string without_trailing_slashes(std::string path) {
+  while (path.size() > 1 && path.back() == '/') {
+    path.pop_back();
+  }
+  return path;
+}
+
 }  // namespace
+
+Status check_image(const std::string& image) {
+  const std::string name = image.substr(0, image.find('@'));
+  const std::size_t slash = name.rfind('/');
+  const std::string last = slash == std::string::npos ? name : name.substr(slash + 1);
+  if (std::count(last.begin(), last.end(), ':') > 1) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("image reference '{}' has two tags: write NAME[:TAG], for example {}", image,
+                             last.substr(0, last.find(':', last.find(':') + 1))),
+                 "INVALID_IMAGE"};
+  }
+  return ok();
+}
 
 void ServiceEdits::add_flags(Command& command, FlagUse use) {
   for (const auto group : {container_flags(), container_list_flags(), health_flags(),
@@ -67,7 +89,27 @@ void ServiceEdits::add_flags(Command& command, FlagUse use) {
   }
 }
 
+// Of two mounts at one target the last would win in silence.
+Status ServiceEdits::check_mounts() const {
+  std::set<std::string> targets;
+  for (const Edit& edit : edits_) {
+    const std::string flag = split(edit.flag->names, ',').front();
+    if (flag != "--mount" && flag != "--mount-add") {
+      continue;
+    }
+    const auto mount = parse_mount(edit.value);  // what is wrong with it, apply() says
+    if (mount && !targets.insert(without_trailing_slashes(mount->target())).second) {
+      return Error{Code::kInvalidArgument,
+                   fmt::format("{}: duplicate mount point '{}': give each mount a target of its own", flag,
+                               mount->target()),
+                   std::string(kUsageReason)};
+    }
+  }
+  return ok();
+}
+
 Status ServiceEdits::apply(model::v1::ServiceSpec& spec, const FlagWorld& world) const {
+  SKEP_TRY(check_mounts());
   for (const EditPhase phase :
        {EditPhase::kMode, EditPhase::kRemove, EditPhase::kSet, EditPhase::kAdd}) {
     for (const Edit& edit : edits_) {
@@ -89,6 +131,7 @@ Status ServiceEdits::apply(model::v1::ServiceSpec& spec, const FlagWorld& world)
 Result<model::v1::ServiceSpec> ServiceEdits::create(const std::string& image,
                                                     std::vector<std::string> arguments,
                                                     const FlagWorld& world) const {
+  SKEP_TRY(check_image(image));
   model::v1::ServiceSpec spec;
   spec.mutable_replicated()->set_replicas(1);
   auto& container = *spec.mutable_task()->mutable_container();

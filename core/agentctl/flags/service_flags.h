@@ -58,6 +58,7 @@ class ServiceEdits {
   [[nodiscard]] bool empty() const { return edits_.empty(); }
 
  private:
+  Status check_mounts() const;
   Status apply(model::v1::ServiceSpec& spec, const FlagWorld& world) const;
   struct Edit {
     const ServiceFlag* flag;
@@ -67,6 +68,9 @@ class ServiceEdits {
 };
 
 // ---- values ----
+/// Refuses "web:1:2", of which the rules for names would only say that the name is wrong; what else an image reference
+/// must be, who reads it says. kInvalidArgument.
+Status check_image(const std::string& image);
 /// [PUB[-PUB]:]TARGET[-TARGET][/PROTO] or target=,published=,protocol=,mode=; at most 1,000 ports.
 Result<std::vector<model::v1::PublishedPort>> parse_publish(const std::string& text);
 /// type=,source=,target=,... as Docker's --mount.

@@ -117,9 +117,9 @@ Result<std::vector<PublishedPort>> parse_long_publish(std::string_view text) {
     } else if (key == "name") {
       port.set_name(value);
     } else {
-      return bad(
-          fmt::format("unknown key '{}'{}", key,
-                      did_you_mean(key, {"target", "published", "protocol", "mode", "name"})));
+      const std::vector<std::string_view> keys{"target", "published", "protocol", "mode", "name"};
+      return bad(fmt::format("unknown key '{}'{}; keys are {}", key, did_you_mean(key, keys),
+                             comma_list(keys)));
     }
   }
   if (port.target_port() == 0) {

@@ -27,7 +27,7 @@ void add_all_commands(Command& root) {
   add_doctor_command(root);
   add_completion_commands(root);
   add_backup_commands(root);
-  add_later_commands(root);
+  add_later_verbs(root);
 }
 
 Result<std::vector<control::v1::Filter>> parse_filters(
@@ -55,6 +55,17 @@ Result<std::vector<control::v1::Filter>> parse_filters(
     filter.set_value(text.substr(equals + 1));
   }
   return filters;
+}
+
+Status check_filter_values(const std::vector<control::v1::Filter>& filters, std::string_view key,
+                           const std::vector<std::string_view>& allowed) {
+  for (const auto& filter : filters) {
+    if (filter.key() == key && std::find(allowed.begin(), allowed.end(), filter.value()) == allowed.end()) {
+      return Error{Code::kInvalidArgument,
+                   fmt::format("filter '{}={}': use {}", key, filter.value(), comma_list(allowed)), "BAD_FILTER"};
+    }
+  }
+  return ok();
 }
 
 int for_each_reference(Context& context, const std::vector<std::string>& references,

@@ -110,7 +110,9 @@ Result<int> complete(Context& context, const Command& root, const std::vector<st
     }
   } else if (!command->commands().empty()) {
     for (const auto& child : command->commands()) {
-      candidates.emplace_back(child->name());
+      if (!child->is_not_yet()) {
+        candidates.emplace_back(child->name());
+      }
     }
   } else if (auto agent = context.agent(); agent) {
     candidates = live_names(**agent, command->completion());

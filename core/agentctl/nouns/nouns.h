@@ -2,6 +2,7 @@
 
 // One function per noun: adds its verbs to the root command. And what several nouns share.
 
+#include <algorithm>
 #include <initializer_list>
 #include <map>
 #include <string>
@@ -30,15 +31,25 @@ void add_bus_commands(Command& root);
 void add_doctor_command(Command& root);
 void add_completion_commands(Command& root);
 void add_backup_commands(Command& root);
-void add_later_commands(Command& root);
-/// A verb of Docker's whose part comes later: it answers so (kUnimplemented).
-void add_not_yet(Command& parent, const char* name, const char* summary, std::string reason);
+/// Docker's verbs of `noun` (container, image, volume, or the root) that are not there yet: they say so (exit code 10).
+void add_later_verbs(Command& noun);
 /// All of the above under `agentctl`.
 void add_all_commands(Command& root);
 
 /// "key=value" as control API filters. kInvalidArgument: malformed, or a key that is not `known`.
 Result<std::vector<control::v1::Filter>> parse_filters(
     const std::vector<std::string>& given, std::initializer_list<std::string_view> known);
+/// Refuses values of the filters `key` that no object can ever have. kInvalidArgument BAD_FILTER, which names `allowed`.
+Status check_filter_values(const std::vector<control::v1::Filter>& filters, std::string_view key,
+                           const std::vector<std::string_view>& allowed);
+/// Repeats of one key are OR, different keys are AND; `matches(filter)` judges one.
+template <class Matches>
+bool matches_filters(const std::vector<control::v1::Filter>& filters, const Matches& matches) {
+  return std::all_of(filters.begin(), filters.end(), [&](const auto& one) {
+    return std::any_of(filters.begin(), filters.end(),
+                       [&](const auto& other) { return other.key() == one.key() && matches(other); });
+  });
+}
 template <class Request>
 Status add_filters(Request& request, const std::vector<std::string>& given,
                    std::initializer_list<std::string_view> known) {

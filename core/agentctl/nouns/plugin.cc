@@ -59,25 +59,40 @@ Result<PluginInfo> find_plugin(Client& agent, const std::string& reference) {
                            did_you_mean(reference, known))};
 }
 
+bool matches(const PluginInfo& plugin, const control::v1::Filter& filter) {
+  if (filter.key() == "state") {
+    return plugin.state() == filter.value();
+  }
+  if (filter.key() == "enabled") {
+    return (plugin.state() != "disabled") == (filter.value() == "true");
+  }
+  return std::any_of(plugin.drivers().begin(), plugin.drivers().end(), [&](const std::string& driver) {
+    return driver.starts_with(filter.value() + "/");
+  });
+}
+
+Result<std::vector<control::v1::Filter>> plugin_filters(const std::vector<std::string>& given) {
+  SKEP_TRY_ASSIGN(auto filters, parse_filters(given, {"state", "enabled", "kind"}));
+  for (auto& filter : filters) {
+    if (filter.key() == "kind" && filter.value().ends_with("/1")) {  // as manifests write it
+      filter.set_value(filter.value().substr(0, filter.value().size() - 2));
+    }
+  }
+  SKEP_TRY(check_filter_values(filters, "kind",
+                               {"consensus", "discovery", "gateway", "network", "runtime", "volume"}));
+  SKEP_TRY(check_filter_values(filters, "state",
+                               {"running", "starting", "unhealthy", "stopped", "refused", "disabled"}));
+  SKEP_TRY(check_filter_values(filters, "enabled", {"true", "false"}));
+  return filters;
+}
+
 Result<int> list(Context& context, const ListOptions& options) {
-  SKEP_TRY_ASSIGN(const auto filters, parse_filters(options.filters, {"state", "enabled", "kind"}));
+  SKEP_TRY_ASSIGN(const auto filters, plugin_filters(options.filters));
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   SKEP_TRY_ASSIGN(const std::vector<PluginInfo> plugins, all_plugins(*agent));
-  const auto matches = [](const PluginInfo& plugin, const control::v1::Filter& filter) {
-    if (filter.key() == "state") {
-      return plugin.state() == filter.value();
-    }
-    if (filter.key() == "enabled") {
-      return (plugin.state() != "disabled") == (filter.value() == "true");
-    }
-    return std::any_of(
-        plugin.drivers().begin(), plugin.drivers().end(),
-        [&](const std::string& driver) { return driver.starts_with(filter.value() + "/"); });
-  };
   std::vector<Value> rows;
   for (const PluginInfo& plugin : plugins) {
-    if (!std::all_of(filters.begin(), filters.end(),
-                     [&](const auto& filter) { return matches(plugin, filter); })) {
+    if (!matches_filters(filters, [&](const auto& filter) { return matches(plugin, filter); })) {
       continue;
     }
     std::string drivers;

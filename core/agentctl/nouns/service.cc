@@ -2,9 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <ostream>
-#include <tuple>
 
 #include "core/agentctl/command.h"
 #include "core/agentctl/context.h"
@@ -36,28 +34,7 @@ std::string ingress_ports_text(const model::v1::Endpoint& endpoint) {
       ports.push_back(port);
     }
   }
-  std::sort(ports.begin(), ports.end(), [](const PublishedPort& a, const PublishedPort& b) {
-    return std::tuple(static_cast<int>(a.protocol()), a.published_port(), a.target_port()) <
-           std::tuple(static_cast<int>(b.protocol()), b.published_port(), b.target_port());
-  });
-  std::string text;
-  for (std::size_t i = 0; i < ports.size();) {
-    std::size_t last = i;
-    while (last + 1 < ports.size() && ports[last + 1].protocol() == ports[i].protocol() &&
-           ports[last + 1].published_port() == ports[last].published_port() + 1 &&
-           ports[last + 1].target_port() == ports[last].target_port() + 1) {
-      ++last;
-    }
-    const auto range = [&](std::uint32_t first, std::uint32_t end) {
-      return first == end ? fmt::format("{}", first) : fmt::format("{}-{}", first, end);
-    };
-    text += fmt::format("{}*:{}->{}/{}", text.empty() ? "" : ", ",
-                        range(ports[i].published_port(), ports[last].published_port()),
-                        range(ports[i].target_port(), ports[last].target_port()),
-                        port_protocol_name(ports[i].protocol()));
-    i = last + 1;
-  }
-  return text;
+  return published_ports_text(std::move(ports), "*");
 }
 
 std::string host_ports_text(const model::v1::Task& task) {

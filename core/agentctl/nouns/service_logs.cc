@@ -144,7 +144,10 @@ Result<std::string> service_of(Client& agent, const std::string& reference) {
   request.set_ref(reference);
   auto task = agent.call<control::v1::methods::GetTask>(kCore, request);
   if (!task && task.error().code == Code::kNotFound) {
-    return Error{Code::kNotFound, fmt::format("no such service or task: '{}'", reference)};
+    return Error{Code::kNotFound,
+                 fmt::format("no such service or task: '{}'; 'agentctl service ls' lists services, 'agentctl service ps "
+                             "SERVICE' their tasks",
+                             reference)};
   }
   SKEP_TRY_ASSIGN(const auto found, std::move(task));
   return found.task().service_id();

@@ -279,17 +279,6 @@ Result<int> leave(Context& context, bool force) {
 
 }  // namespace
 
-void add_not_yet(Command& parent, const char* name, const char* summary, std::string reason) {
-  parent.add(name, std::string("Not there yet: ") + summary)
-      .arguments("[ARG...]", 0)
-      .stop_at_first_argument()
-      .run([name = std::string(name), reason = std::move(reason)](Context&,
-                                                                  const auto&) -> Result<int> {
-        return Error{Code::kUnimplemented, fmt::format("'{}' is not there yet: {}", name, reason),
-                     "NOT_YET"};
-      });
-}
-
 void add_swarm_commands(Command& root) {
   auto& swarm = root.add("swarm", "Make, leave and change a swarm");
   add_init(swarm);
@@ -301,15 +290,6 @@ void add_swarm_commands(Command& root) {
   add_join(swarm);
   add_join_token(swarm);
   add_swarm_admin_commands(swarm);
-}
-
-void add_later_commands(Command& root) {
-  add_not_yet(root, "stack", "deploy services from a Compose file",
-              "stacks come with a later version");
-  add_not_yet(root, "network", "manage networks",
-              "networks that people create come with a later version; host, none and bridge exist");
-  add_not_yet(root, "secret", "manage secrets", "secrets come with a later version");
-  add_not_yet(root, "config", "manage configs", "configs come with a later version");
 }
 
 }  // namespace skep::ctl

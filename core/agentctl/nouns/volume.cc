@@ -20,6 +20,7 @@ namespace {
 
 using volume::v1::Volume;
 constexpr std::string_view kKind = "volume/";
+constexpr const char* kClusterVolumes = "volumes belong to one node; those of a whole cluster come with a later version";
 
 const ListShape kVolumes{"{{.Driver}}\t{{.Name}}",
                          {{"Driver", "DRIVER"},
@@ -108,18 +109,14 @@ bool matches(const Volume& volume, const control::v1::Filter& filter) {
          (equals == std::string::npos || it->second == filter.value().substr(equals + 1));
 }
 
-// Repeats of one key are OR, different keys are AND.
 bool matches_all(const Volume& volume, const std::vector<control::v1::Filter>& filters) {
-  return std::all_of(filters.begin(), filters.end(), [&](const auto& one) {
-    return std::any_of(filters.begin(), filters.end(), [&](const auto& other) {
-      return other.key() == one.key() && matches(volume, other);
-    });
-  });
+  return matches_filters(filters, [&](const auto& filter) { return matches(volume, filter); });
 }
 
 Result<int> list(Context& context, const ListOptions& options) {
   SKEP_TRY_ASSIGN(const auto filters,
                   parse_filters(options.filters, {"dangling", "driver", "label", "name"}));
+  SKEP_TRY(check_filter_values(filters, "dangling", {"true", "false", "1", "0"}));
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   SKEP_TRY_ASSIGN(std::vector<Found> found, all_volumes(context, *agent));
   std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) {
@@ -265,8 +262,12 @@ Result<int> prune(Context& context, const PruneOptions& options) {
 void add_volume_commands(Command& root) {
   auto& volume = root.add("volume", "Volumes of this node");
   auto create_options = std::make_shared<CreateOptions>();
-  volume.add("create", "Create a volume")
-      .arguments("[OPTIONS] [VOLUME]", 0, 1)
+  auto& create_verb = volume.add("create", "Create a volume");
+  for (const char* flag : {"--availability", "--group", "--limit-bytes", "--required-bytes", "--scope", "--secret",
+                           "--sharing", "--topology-preferred", "--topology-required", "--type"}) {
+    create_verb.later(flag, "string", kClusterVolumes);
+  }
+  create_verb.arguments("[OPTIONS] [VOLUME]", 0, 1)
       .text("--driver,-d", create_options->driver, "string", "Volume driver (default local)")
       .list("--opt,-o", create_options->options, "Option of the driver: KEY=VALUE")
       .list("--label", create_options->labels, "Label: KEY=VALUE")
@@ -277,6 +278,7 @@ void add_volume_commands(Command& root) {
   auto& ls = volume.add("ls,list", "List volumes");
   ls.arguments("[OPTIONS]", 0, 0);
   add_list_flags(ls, *list_options, "dangling, driver, label, name");
+  ls.later("--cluster", "", kClusterVolumes);
   ls.run([list_options](Context& context, const auto&) { return list(context, *list_options); });
   auto format = std::make_shared<std::string>();
   volume.add("inspect", "Show volumes in full")
@@ -292,6 +294,7 @@ void add_volume_commands(Command& root) {
       .completes("volume")
       .toggle("--force,-f", *force, "A volume that is not there is fine")
       .run([force](Context& context, const auto& names) { return remove(context, *force, names); });
+  add_later_verbs(volume);
   auto prune_options = std::make_shared<PruneOptions>();
   volume.add("prune", "Remove volumes that no container uses")
       .arguments("[OPTIONS]", 0, 0)

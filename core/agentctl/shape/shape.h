@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "core/agentctl/template/value.h"
 #include "skep/agent.pb.h"
@@ -36,6 +37,9 @@ Value label_function(std::map<std::string, std::string> labels);
 
 // ---- words ----
 std::string_view port_protocol_name(model::v1::PublishedPort::Protocol protocol);
+/// "*:8080-8081->80-81/tcp, *:53->53/udp": sorted, neighbours folded, as Docker's tables have it. `address` stands for
+/// what of the node they are published on.
+std::string published_ports_text(std::vector<model::v1::PublishedPort> ports, std::string_view address);
 std::string_view port_mode_name(model::v1::PublishedPort::Mode mode);
 std::string_view mount_type_name(model::v1::Mount::Type type);
 std::string_view restart_condition_name(model::v1::RestartPolicy::Condition condition);

@@ -1,3 +1,4 @@
+#include "core/agentctl/auth.h"
 #include "core/agentctl/shape/shape.h"
 #include "core/agentctl/text.h"
 #include "core/model/task_state.h"
@@ -81,6 +82,10 @@ Value node_shape(const Node& node) {
                            .set("Architecture", from.platform().architecture())
                            .set("OS", from.platform().os()));
   description.set("Resources", resources).set("Engine", engine.set("Plugins", plugins));
+  description.set("TLSInfo", Value::object()
+                                 .set("TrustRoot", from.tls().trust_root())
+                                 .set("CertIssuerSubject", encode_base64(from.tls().issuer_subject()))
+                                 .set("CertIssuerPublicKey", encode_base64(from.tls().issuer_public_key())));
   shape.set("Description", description);
   Value status = Value::object();
   status.set("State", model::node_state_name(node.status().state()))

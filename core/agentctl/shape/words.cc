@@ -1,3 +1,7 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "core/agentctl/shape/shape.h"
@@ -51,6 +55,31 @@ std::string_view service_mode_name(const ServiceSpec& spec) {
       return "replicated";
   }
   return "replicated";
+}
+
+std::string published_ports_text(std::vector<PublishedPort> ports, std::string_view address) {
+  std::sort(ports.begin(), ports.end(), [](const PublishedPort& a, const PublishedPort& b) {
+    return std::tuple(static_cast<int>(a.protocol()), a.published_port(), a.target_port()) <
+           std::tuple(static_cast<int>(b.protocol()), b.published_port(), b.target_port());
+  });
+  const auto range = [](std::uint32_t first, std::uint32_t end) {
+    return first == end ? fmt::format("{}", first) : fmt::format("{}-{}", first, end);
+  };
+  std::string text;
+  for (std::size_t i = 0; i < ports.size();) {
+    std::size_t last = i;
+    while (last + 1 < ports.size() && ports[last + 1].protocol() == ports[i].protocol() &&
+           ports[last + 1].published_port() == ports[last].published_port() + 1 &&
+           ports[last + 1].target_port() == ports[last].target_port() + 1) {
+      ++last;
+    }
+    text += fmt::format("{}{}:{}->{}/{}", text.empty() ? "" : ", ", address,
+                        range(ports[i].published_port(), ports[last].published_port()),
+                        range(ports[i].target_port(), ports[last].target_port()),
+                        port_protocol_name(ports[i].protocol()));
+    i = last + 1;
+  }
+  return text;
 }
 
 Value port_shape(const PublishedPort& port) {

@@ -1,35 +1,12 @@
+// Nouns of the swarm, and what all commands share.
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
-#include "skep/bus.pb.h"
-#include "skep/volume.pb.h"
-#include "tests/unit/agentctl/fake_agent.h"
+#include "tests/unit/agentctl/cli_rig.h"
 
 namespace skep::ctl {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
-
-class CliTest : public ::testing::Test {
- protected:
-  void make_web(std::uint64_t replicas = 2) {
-    agent.on_poll = [](FakeAgent& fake) {
-      for (const auto& [id, service] : fake.services) {
-        fake.run_all(id);
-      }
-    };
-    const auto done = cli.run({"service", "create", "--name", "web", "--replicas",
-                               std::to_string(replicas), "-p",
-                               "mode=host,target=80,published=8080", "nginx:1"});
-    ASSERT_EQ(done.exit_code, 0) << done.err;
-    agent.on_poll = {};
-  }
-  const model::v1::ServiceSpec& web() { return agent.services.begin()->second.spec(); }
-
-  FakeAgent agent;
-  Cli cli{agent};
-};
 
 TEST_F(CliTest, SwarmInitTellsTheNodeAndPassesTheFlags) {
   const auto done = cli.run({"swarm", "init", "--advertise-addr", "10.0.0.1",
@@ -230,7 +207,9 @@ TEST_F(CliTest, ServiceLogsNameTaskAndNode) {
   agent.log_lines = {line};
   EXPECT_EQ(cli.run({"service", "logs", "web"}).out, "unknown00000@alpha    | hello\n");
   EXPECT_EQ(cli.run({"service", "logs", "--tail", "x", "web"}).exit_code, 2);
-  EXPECT_EQ(cli.run({"service", "logs", "nope"}).exit_code, 3);
+  const auto missing = cli.run({"service", "logs", "nope"});
+  EXPECT_EQ(missing.exit_code, 3);
+  EXPECT_THAT(missing.err, HasSubstr("'agentctl service ls' lists services"));
 }
 
 TEST_F(CliTest, NodeVerbs) {
@@ -258,144 +237,14 @@ TEST_F(CliTest, NodeVerbs) {
   EXPECT_EQ(cli.run({"node", "stop", "--wait", "soon"}).exit_code, 1);
 }
 
-TEST_F(CliTest, ImageVerbs) {
-  runtime::v1::Image image;
-  image.set_id("sha256:0123456789abcdef0123");
-  image.add_tags("reg:5000/web:1");
-  image.set_size_bytes(2'100'000);
-  agent.images = {image};
-  EXPECT_EQ(cli.run({"images"}).out,
-            "REPOSITORY     TAG       IMAGE ID       CREATED   SIZE\nreg:5000/web   1         "
-            "0123456789ab   N/A       2.1MB\n");
-  EXPECT_EQ(cli.run({"image", "ls", "-q", "reg:5000/*"}).out, "0123456789ab\n");
-  EXPECT_EQ(cli.run({"image", "inspect", "-f", "{{.Size}}", "reg:5000/web:1"}).out, "2100000\n");
-  EXPECT_EQ(cli.run({"image", "inspect", "nope"}).exit_code, 3);
-  EXPECT_EQ(cli.run({"image", "load", "-i", "/proc/self/exe"}).out, "Loaded image: web:1\n");
-  EXPECT_EQ(agent.pull_request.image(), "docker-archive:/proc/self/exe");
-  EXPECT_EQ(cli.run({"image", "load"}, "tar bytes").out, "Loaded image: web:1\n");
-  EXPECT_THAT(agent.pull_request.image(), HasSubstr("agentctl-load-"));
-  EXPECT_EQ(cli.run({"image", "load", "-i", "/nope.tar"}).exit_code, 3);
-  EXPECT_EQ(cli.run({"pull", "-q", "busybox"}).out, "web:1\n");
-  EXPECT_EQ(cli.run({"rmi", "web:1"}).out, "Untagged: web:1\n");
-}
-
-TEST_F(CliTest, VolumeVerbs) {
-  EXPECT_EQ(cli.run({"volume", "create", "-o", "type=tmpfs", "--label", "a=b", "data"}).out,
-            "data\n");
-  EXPECT_EQ(agent.volumes["data"].options().at("type"), "tmpfs");
-  EXPECT_EQ(cli.run({"volume", "ls"}).out, "DRIVER    VOLUME NAME\nlocal     data\n");
-  EXPECT_EQ(cli.run({"volume", "inspect", "-f", "{{.Name}} {{.Driver}}", "data"}).out,
-            "data local\n");
-  EXPECT_EQ(cli.run({"volume", "ls", "-q", "-f", "dangling=false"}).out, "");
-  EXPECT_EQ(cli.run({"volume", "create"}).exit_code, 0);
-  EXPECT_EQ(agent.volumes.size(), 2U);
-  EXPECT_THAT(cli.run({"volume", "prune"}, "y\n").out, HasSubstr("1 volume removed"));
-  EXPECT_TRUE(agent.volumes.contains("data")) << "only unnamed ones without --all";
-  EXPECT_EQ(cli.run({"volume", "prune", "-f"}).out, "0 volumes removed\n");
-  EXPECT_EQ(cli.run({"volume", "prune", "-a"}, "n\n").exit_code, 0);
-  EXPECT_EQ(agent.volumes.size(), 1U);
-  EXPECT_EQ(cli.run({"volume", "rm", "data"}).out, "data\n");
-  EXPECT_EQ(cli.run({"volume", "rm", "data"}).exit_code, 3);
-  EXPECT_EQ(cli.run({"volume", "rm", "-f", "data"}).exit_code, 0);
-  EXPECT_EQ(cli.run({"volume", "create", "bad name"}).exit_code, 1);
-}
-
-TEST_F(CliTest, ContainerVerbs) {
-  runtime::v1::ContainerInfo container;
-  container.set_container_id("0123456789abcdef");
-  container.set_name("web.1.task1");
-  container.set_image("nginx:1");
-  container.set_state(runtime::v1::CONTAINER_STATE_RUNNING);
-  container.add_command("nginx");
-  agent.containers = {container};
-  container.set_container_id("ffff456789abcdef");
-  container.set_name("web.2.task2");
-  container.set_state(runtime::v1::CONTAINER_STATE_EXITED);
-  container.mutable_exit()->set_exit_code(137);
-  agent.containers.push_back(container);
-  EXPECT_EQ(cli.run({"container", "ls", "-q"}).out, "0123456789ab\n");
-  EXPECT_THAT(cli.run({"ps", "-a"}).out, HasSubstr("Exited (137)"));
-  EXPECT_EQ(cli.run({"container", "inspect", "-f", "{{.State.ExitCode}} {{.Name}}", "ffff"}).out,
-            "137 /web.2.task2\n");
-  EXPECT_EQ(cli.run({"container", "logs", "web.1.task1"}).out, "hello\n");
-  const auto exec =
-      cli.run({"exec", "-e", "A=1", "-u", "root", "0123", "sh", "-c", "exit 7", "-u"});
-  EXPECT_EQ(exec.exit_code, 7);
-  EXPECT_EQ(exec.out, "out\n");
-  EXPECT_EQ(exec.err, "err\n");
-  EXPECT_EQ(agent.exec_start.container_id(), "0123456789abcdef");
-  EXPECT_EQ(agent.exec_start.command_size(), 4);
-  EXPECT_EQ(agent.exec_start.user(), "root");
-  EXPECT_EQ(cli.run({"exec", "ffff", "sh"}).exit_code, 5);
-  EXPECT_EQ(cli.run({"exec", "nope", "sh"}).exit_code, 3);
-  EXPECT_EQ(cli.run({"exec", "-d", "0123", "sh"}).exit_code, 10);
-  agent.exec_refusal = Error{Code::kInvalidArgument, "command 'sh' not found in the container", "COMMAND_NOT_FOUND"};
-  const auto missing = cli.run({"exec", "0123", "sh"});
-  EXPECT_EQ(missing.exit_code, 127);
-  EXPECT_THAT(missing.err, HasSubstr("not found in the container"));
-  agent.exec_refusal->reason = "COMMAND_NOT_EXECUTABLE";
-  EXPECT_EQ(cli.run({"exec", "0123", "sh"}).exit_code, 126);
-}
-
-TEST_F(CliTest, PluginVerbs) {
-  plugin::v1::PluginInfo plugin;
-  plugin.set_id("volume.local");
-  plugin.set_version("0.1.0");
-  plugin.add_drivers("volume/local");
-  plugin.set_placement("inproc");
-  plugin.set_state("running");
-  agent.plugins = {plugin};
-  EXPECT_EQ(cli.run({"plugin", "ls"}).out,
-            "ID             VERSION   DRIVERS        PLACEMENT   STATE     RESTARTS   REASON\n"
-            "volume.local   0.1.0     volume/local   inproc      running   0          \n");
-  EXPECT_EQ(cli.run({"plugin", "disable", "volume/local"}).out, "volume.local\n");
-  EXPECT_EQ(agent.plugins[0].state(), "disabled");
-  EXPECT_EQ(cli.run({"plugin", "inspect", "-f", "{{.Enabled}}", "volume.local"}).out, "false\n");
-  const auto missing = cli.run({"plugin", "enable", "volume.locl"});
-  EXPECT_EQ(missing.exit_code, 3);
-  EXPECT_THAT(missing.err, HasSubstr("did you mean 'volume.local'"));
-  EXPECT_EQ(cli.run({"plugin", "verify", "/nope.so"}).exit_code, 3);
-}
-
-TEST_F(CliTest, BusTraceReadsEveryBodyAsWhatItIs) {
-  const auto add = [this](bus::v1::MessageType type, const char* direction, const std::string& body) {
-    bus::v1::Header header;
-    header.set_type(type);
-    header.set_correlation(7);
-    header.set_method("volume/1/create");
-    auto& line = agent.trace.emplace_back();
-    line.set_participant("client-1");
-    line.set_direction(direction);
-    line.set_header(header.SerializeAsString());
-    line.set_body(body);
-  };
-  volume::v1::CreateRequest request;
-  request.set_name("data");
-  volume::v1::CreateResponse response;
-  response.mutable_volume()->set_driver("local");
-  add(bus::v1::REQUEST, "in", request.SerializeAsString());
-  add(bus::v1::RESPONSE, "out", response.SerializeAsString());
-  const auto done = cli.run({"bus", "trace", "--bodies"});
-  EXPECT_THAT(done.out, HasSubstr(R"(volume/1/create {"name":"data")"));
-  EXPECT_THAT(done.out, HasSubstr(R"("driver":"local")"));
-}
-
-TEST_F(CliTest, BusCallSpeaksJson) {
-  EXPECT_THAT(cli.run({"bus", "call", "core", "agent/1/info"}).out,
-              HasSubstr("\"swarm_state\": \"active\""));
-  EXPECT_EQ(cli.run({"bus", "call", "volume/local", "volume/1/create",
-                     R"({"name":"v","options":{"type":"tmpfs"}})", "-c"})
-                .exit_code,
-            0);
-  EXPECT_EQ(agent.volumes["v"].options().at("type"), "tmpfs");
-  EXPECT_THAT(cli.run({"bus", "call", "runtime/oci", "runtime/1/pull", R"({"image":"x"})"}).out,
-              HasSubstr(R"("status":"copying")"));
-  const auto wrong = cli.run({"bus", "call", "core", "agent/1/inf"});
-  EXPECT_EQ(wrong.exit_code, 3);
-  EXPECT_THAT(wrong.err, HasSubstr("did you mean 'agent/1/info'"));
-  EXPECT_EQ(
-      cli.run({"bus", "call", "volume/local", "volume/1/create", R"({"nmae":"v"})"}).exit_code, 1);
-  EXPECT_THAT(cli.run({"bus", "methods", "-q"}).out, HasSubstr("control/1/list_services\n"));
+TEST_F(CliTest, NodeInspectHasDockersTlsInfo) {
+  auto& tls = *agent.nodes[0].mutable_description()->mutable_tls();
+  tls.set_trust_root("-----BEGIN CERTIFICATE-----\n");
+  tls.set_issuer_subject("\x30\x01");
+  tls.set_issuer_public_key("key");
+  EXPECT_EQ(cli.run({"node", "inspect", "-f", "{{json .Description.TLSInfo}}", "self"}).out,
+            "{\"TrustRoot\":\"-----BEGIN CERTIFICATE-----\\n\",\"CertIssuerSubject\":\"MAE=\","
+            "\"CertIssuerPublicKey\":\"a2V5\"}\n");
 }
 
 TEST_F(CliTest, InfoAndVersion) {
@@ -429,6 +278,34 @@ TEST_F(CliTest, WrongCommandLinesNameTheNearestWord) {
   EXPECT_EQ(cli.run({"stack", "deploy", "-c", "x", "y"}).exit_code, 10);
   EXPECT_THAT(cli.run({"service", "create", "--help"}).out,
               HasSubstr("--update-failure-action string"));
+}
+
+TEST_F(CliTest, RootNeedsADirectory) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"--root"}, {"--root="}, {"--root", "", "service", "ls"}, {"service", "ls", "--root"},
+           {"service", "ls", "--root="}}) {
+    const auto bad = cli.run(words);
+    EXPECT_EQ(bad.exit_code, kExitUsage);
+    EXPECT_THAT(bad.err, HasSubstr("'--root' needs a value: --root DIR"));
+  }
+}
+
+TEST_F(CliTest, WhatComesLaterSaysSoWhateverFollows) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"container", "stop", "-t", "5", "web"}, {"container", "rm", "-f", "web"}, {"container", "attach", "web"},
+           {"container", "run", "--rm", "-it", "web", "sh", "-h"}, {"image", "tag", "a", "b"},
+           {"image", "history", "web"}, {"image", "save", "-o", "x", "web"}, {"image", "prune", "-a"},
+           {"system", "df"}, {"events", "--since", "1m"}, {"inspect", "web"}, {"stack"}, {"run", "web"},
+           {"volume", "ls", "--cluster"}, {"volume", "create", "--scope", "multi", "data"}}) {
+    const auto later = cli.run(words);
+    EXPECT_EQ(later.exit_code, 10) << words.back() << later.err;
+    EXPECT_THAT(later.err, HasSubstr("is not there yet: "));
+  }
+  EXPECT_THAT(cli.run({"container", "stop", "web"}).err,
+              HasSubstr("'agentctl container stop' is not there yet: containers belong to tasks"));
+  EXPECT_EQ(cli.run({"container", "run", "--help"}).exit_code, 0);
+  EXPECT_THAT(cli.run({"container", "--help"}).out, HasSubstr("\nNot there yet:  attach, "));
+  EXPECT_EQ(cli.run({"__complete", "--", "container", "run"}).out, "");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "core/agentctl/doctor/doctor.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -23,6 +24,25 @@ TEST(Doctor, MissingToolsAreJudgedByWhatStopsWithoutThem) {
   EXPECT_EQ(finding_of(facts, "skopeo").verdict, Verdict::kBad) << "a tool nobody looked for is missing";
   EXPECT_EQ(finding_of(facts, "skopeo").advice, "install the package 'skopeo'");
   EXPECT_EQ(finding_of(facts, "catatonit").verdict, Verdict::kWarning) << "only --init needs it";
+}
+
+TEST(Doctor, WhatCouldNotBeAskedBearsTheTrueReason) {
+  MachineFacts facts;
+  facts.tools = {{"unshare", "/usr/bin/unshare"}, {"ip", "/usr/sbin/ip"}};
+  EXPECT_EQ(finding_of(facts, "bridge").advice, "run doctor as root");
+  facts.root_user = true;
+  facts.devices_error = "unshare: unshare failed: Operation not permitted";
+  EXPECT_EQ(finding_of(facts, "bridge").detail,
+            "could not be asked: unshare: unshare failed: Operation not permitted");
+  EXPECT_THAT(finding_of(facts, "bridge").advice, ::testing::Not(::testing::HasSubstr("root")));
+  facts.tools["unshare"] = "";
+  EXPECT_EQ(finding_of(facts, "vxlan").detail, "could not be asked: the program 'unshare' is not in PATH");
+  EXPECT_EQ(finding_of(facts, "vxlan").advice,
+            "install the package 'util-linux', or add the directory of 'unshare' to PATH");
+  facts.tools = {{"unshare", "/usr/bin/unshare"}, {"ip", ""}};
+  EXPECT_EQ(finding_of(facts, "vxlan").advice, "install the package 'iproute2', or add the directory of 'ip' to PATH");
+  facts.vxlan = false;
+  EXPECT_EQ(finding_of(facts, "vxlan").detail, "not in this kernel");
 }
 
 TEST(Doctor, ADiskThatSyncsSlowlyIsSaidWithFigures) {

@@ -7,6 +7,7 @@
 #include "skep/agent.methods.h"
 #include "skep/ca.methods.h"
 #include "skep/control.methods.h"
+#include "skep/network.methods.h"
 #include "skep/plugin.methods.h"
 #include "skep/runtime.methods.h"
 #include "skep/volume.methods.h"
@@ -23,7 +24,7 @@ bus::v1::Principal local_user() {
 class FakeConnection final : public Connection {
  public:
   FakeConnection(testing::ManualLoop& loop, FakeAgent& agent) : loop_(loop), bus_(loop) {
-    bus_.attach("core", "realm", {"core", "runtime/oci", "volume/local"}, agent.table,
+    bus_.attach("core", "realm", {"core", "runtime/oci", "network/bridge", "volume/local"}, agent.table,
                 local_user());
     caller_ = &bus_.attach("agentctl", "realm", {}, nothing_, local_user());
   }
@@ -305,6 +306,8 @@ void FakeAgent::serve_nodes() {
 }
 
 void FakeAgent::serve_runtime() {
+  table.on_sync<network::v1::methods::List>(
+      [this](const auto&) -> Result<network::v1::ListResponse> { return endpoints; });
   table.on_sync<runtime::v1::methods::ListImages>(
       [this](const auto&) -> Result<runtime::v1::ListImagesResponse> {
         runtime::v1::ListImagesResponse answer;
@@ -338,8 +341,9 @@ void FakeAgent::serve_runtime() {
     (void)stream.send(progress);
     stream.finish(ok());
   });
-  table.on_stream<runtime::v1::methods::Logs>([](const auto&, auto stream) {
+  table.on_stream<runtime::v1::methods::Logs>([this](const auto&, auto stream) {
     runtime::v1::LogLine line;
+    line.set_timestamp(container_log_time);
     line.set_data("hel");
     line.set_stream(1);
     line.set_partial(true);

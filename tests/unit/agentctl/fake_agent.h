@@ -1,7 +1,7 @@
 #pragma once
 
-// A whole agent for the command line's tests: answers agent/1, control/1, plugin/1, runtime/1 and
-// volume/1 from tables in memory. Behind it lies the SDK's LocalBus on a virtual clock, so a test
+// A whole agent for the command line's tests: answers agent/1, control/1, plugin/1, runtime/1,
+// network/1 and volume/1 from tables in memory. Behind it lies the SDK's LocalBus on a virtual clock, so a test
 // that "waits 5 seconds" takes none.
 
 #include <functional>
@@ -16,6 +16,7 @@
 #include "core/agentctl/context.h"
 #include "skep/agent.pb.h"
 #include "skep/control.pb.h"
+#include "skep/network.pb.h"
 #include "skep/plugin.pb.h"
 #include "skep/posix_env.h"
 #include "skep/runtime.pb.h"
@@ -35,8 +36,10 @@ struct FakeAgent {
   std::vector<runtime::v1::Image> images;
   std::vector<runtime::v1::ContainerInfo> containers;
   std::map<std::string, volume::v1::Volume> volumes;
+  network::v1::ListResponse endpoints;  ///< of network/bridge
   std::vector<plugin::v1::PluginInfo> plugins;
   std::vector<control::v1::ServiceLogLine> log_lines;
+  std::int64_t container_log_time = 0;  ///< when every container wrote its line
   std::uint64_t version = 10;
 
   // what was asked

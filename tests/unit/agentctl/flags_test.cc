@@ -146,11 +146,17 @@ INSTANTIATE_TEST_SUITE_P(
         Piece{{"--publish", "published=80"}, "names no target"},
         Piece{{"--publish", "8000-8001:80"}, "cannot go to"},
         Piece{{"--publish", "target=80,mod=host"}, "did you mean 'mode'"},
+        Piece{{"--publish", "port=80,mode=host"}, "unknown key 'port'; keys are target, published, protocol, mode, name"},
+        Piece{{"--network", "nme=host"}, "keys are name, alias, driver-opt"},
         Piece{{"--publish", "8080:80"}, "not there yet: publish it where the tasks run, with mode=host,target=80,published=8080"},
         Piece{{"--publish", "target=80"}, "with mode=host,target=80"},
         Piece{{"--endpoint-mode", "dnsrr"}, "not there yet"},
         Piece{{"--mount", "type=bind,dst=/x"}, "needs source=PATH"},
         Piece{{"--mount", "type=volme,dst=/x"}, "did you mean 'volume'"},
+        Piece{{"--mount", "type=foo,dst=/x"}, "unknown mount type 'foo'; types are volume, bind, tmpfs"},
+        Piece{{"--mount", "tpe=bind,dst=/x"}, "keys are type, source, src, target"},
+        Piece{{"--mount", "type=tmpfs,dst=/d", "--mount", "src=v,dst=/d/"},
+              "--mount: duplicate mount point '/d/': give each mount a target of its own"},
         Piece{{"--mount", "src=x"}, "names no target"},
         Piece{{"--mount", "type=bind,src=/a,dst=/b,tmpfs-size=1"}, "does not go with type=bind"},
         Piece{{"--mount", "type=bind,src=/a,dst=/b,bind-nonrecursive"}, "bind-recursive=disabled"},
@@ -160,6 +166,8 @@ INSTANTIATE_TEST_SUITE_P(
         Piece{{"--restart-condition", "always"}, "use none, on-failure or any"},
         Piece{{"--no-healthcheck", "--health-cmd", "x"}, "conflicts"},
         Piece{{"--ulimit", "nofile=20:10"}, "above the hard limit"},
+        Piece{{"--ulimit", "nofile"}, "--ulimit: 'nofile' is not NAME=SOFT[:HARD]"},
+        Piece{{"--ulimit", "nofile=1:many"}, "for example nofile=1024:2048"},
         Piece{{"--update-max-failure-ratio", "2"}, "between 0 and 1"},
         Piece{{"--replcas", "2"}, "did you mean '--replicas'"},
         Piece{{"--placement-pref", "binpack=x"}, "spread="},
@@ -197,6 +205,28 @@ TEST(ServiceFlags, UpdateChangesOnlyWhatIsNamed) {
   EXPECT_THAT(json, HasSubstr(R"("ForceUpdate":1)"));
   EXPECT_THAT(json, HasSubstr(R"("Image":"img:2")"));
   EXPECT_THAT(json, ::testing::Not(HasSubstr("Mounts")));
+}
+
+TEST(ServiceFlags, AMountOfAnUpdateReplacesWhatWasThereButNoOtherOfTheSameCommand) {
+  auto before = parse(FlagUse::kCreate, {"--mount", "src=v,dst=/v", "--mount", "src=w,dst=/w", "img:1"});
+  ASSERT_TRUE(before);
+  EXPECT_EQ(before->task().container().mounts_size(), 2);
+  const auto after = parse(FlagUse::kUpdate, {"--mount-add", "src=x,dst=/v"}, *before);
+  ASSERT_TRUE(after);
+  ASSERT_EQ(after->task().container().mounts_size(), 2);
+  EXPECT_EQ(after->task().container().mounts(0).source(), "x");
+  const auto twice = parse(FlagUse::kUpdate, {"--mount-add", "src=x,dst=/v", "--mount-add", "src=y,dst=/v"}, *before);
+  ASSERT_FALSE(twice);
+  EXPECT_THAT(twice.error().message, HasSubstr("--mount-add: duplicate mount point '/v'"));
+}
+
+TEST(ServiceFlags, AnImageWithTwoTagsIsToldSo) {
+  for (const auto& spec : {parse(FlagUse::kCreate, {"reg:5000/web:1:2"}),
+                           parse(FlagUse::kUpdate, {"--image", "reg:5000/web:1:2@sha256:00"})}) {
+    ASSERT_FALSE(spec);
+    EXPECT_THAT(spec.error().message, HasSubstr("has two tags: write NAME[:TAG], for example web:1"));
+  }
+  EXPECT_TRUE(parse(FlagUse::kCreate, {"reg:5000/web:1"}));
 }
 
 TEST(Text, SpeaksAsDockerDoes) {
