@@ -122,12 +122,14 @@ void Invariants::check_slot(const store::View& view, const pb::Task& started, Ti
       service->spec().update().order() == pb::UpdateConfig::START_FIRST) {
     return;
   }
-  if (now - created_at_[started.id()] >= model::kOldTaskWait) {
-    return;  // The documented limit of waiting for a predecessor.
-  }
+  const Duration waited = now - created_at_[started.id()];
   for (const auto& [id, other] : view.tasks_of_slot(store::slot_key(started))) {
-    if (id == started.id() || model::is_terminal(other->status().state()) ||
-        other->desired_state() >= pb::TASK_STATE_REMOVE) {
+    if (id == started.id() || model::is_terminal(other->status().state())) {
+      continue;
+    }
+    // The documented limit of waiting for a predecessor.
+    const Duration grace = model::stop_grace(other->spec().container()) + model::kStopGrace;
+    if (waited >= std::max(Duration(model::kOldTaskWait), grace)) {
       continue;
     }
     const auto node = view.get<pb::Node>(other->node_id());

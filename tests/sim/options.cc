@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <fstream>
 
+#include "outcome.h"
+
 namespace skep::sim {
 
 namespace {
@@ -50,7 +52,9 @@ bool parse_options(int argc, char** argv, Options& options) {
     const std::string& flag = words[i];
     const bool has_value = i + 1 < words.size();
     std::uint64_t number = 0;
-    if (flag == "--verbose") {
+    if (flag == "--wide") {
+      options.wide = true;
+    } else if (flag == "--verbose") {
       options.verbose = true;
     } else if (flag == "--check-determinism") {
       options.check_determinism = true;
@@ -70,11 +74,15 @@ bool parse_options(int argc, char** argv, Options& options) {
     } else {
       std::fprintf(stderr,
                    "sim: '%s' is no argument or lacks a value; use --seeds N --first-seed K --stride D "
-                   "--seconds S --regressions FILE --mutant NAME --also PROGRAM --check-determinism --keep-going "
+                   "--wide --seconds S --regressions FILE --mutant NAME --also PROGRAM --check-determinism --keep-going "
                    "--quiet --verbose\n",
                    flag.c_str());
       return false;
     }
+  }
+  if (options.wide) {
+    options.first_seed = (options.first_seed + kWideEvery - 1) / kWideEvery * kWideEvery;
+    options.stride *= kWideEvery;
   }
   return true;
 }

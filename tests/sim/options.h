@@ -12,6 +12,7 @@ struct Options {
   std::uint64_t seeds = 20;
   std::uint64_t first_seed = 1;
   std::uint64_t stride = 1;  ///< from one seed to the next: two processes share the work
+  bool wide = false;         ///< only wide worlds: the next one from first_seed on, and every stride-th
   double seconds = 0;  ///< 0: no limit
   bool verbose = false;
   bool check_determinism = false;

@@ -8,8 +8,14 @@
 
 namespace skep::sim {
 
-/// How large the world of a seed is. Wide: one manager, many nodes and tasks. Else: several managers with
-/// few nodes, which are the cheaper way to many elections.
+/// Every so many seeds one is wide.
+inline constexpr std::uint64_t kWideEvery = 32;
+/// Of so many seeds the last one has managers that seal logs and states, as agents do. Not all: sealing draws from the
+/// managers' randomness, and the seeds that were red once shall stay the runs they were.
+inline constexpr std::uint64_t kSealedEvery = 3;
+
+/// How large the world of a seed is. Wide: many nodes and tasks, and one manager that others join. Else: several
+/// managers with few nodes, which are the cheaper way to many elections.
 struct Shape {
   bool wide = false;
   std::size_t managers = 1;
@@ -25,6 +31,7 @@ struct Outcome {
   std::uint64_t seed = 0;
   std::string violation;  ///< empty: green
   bool wide = false;
+  bool sealed = false;
   std::size_t managers = 0;  ///< at the beginning
   std::size_t joined = 0;
   std::size_t nodes = 0;

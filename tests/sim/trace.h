@@ -19,6 +19,9 @@ class Trace {
 
   void frame(TimePoint now, const std::string& from, const std::string& to, std::string_view header,
              std::string_view body);
+  /// From now on bodies may be sealed: only their sizes count, since the order of maps in what was sealed differs from
+  /// run to run.
+  void sealed() { sealed_ = true; }
   void note(TimePoint now, std::string_view what, std::uint64_t number);
 
   [[nodiscard]] std::uint64_t hash() const { return hash_; }
@@ -31,6 +34,7 @@ class Trace {
   void add(std::string_view bytes);
 
   Keep keep_;
+  bool sealed_ = false;
   std::uint64_t hash_ = 0x5348454b;
   std::uint64_t events_ = 0;
   std::vector<std::string> lines_;

@@ -156,6 +156,7 @@ Outcome World::outcome() {
   }
   out.seed = seed_;
   out.wide = shape_.wide;
+  out.sealed = manager_world_.sealer != nullptr;
   out.managers = shape_.managers;
   out.violation = invariants_.violation();
   out.nodes = nodes_.size();

@@ -1,9 +1,9 @@
+#include "core/base/sealing.h"
 #include "world.h"
 
 namespace skep::sim {
 
 namespace {
-constexpr std::uint64_t kWideEvery = 32;  // seeds
 constexpr Duration kLookAtLogs = 100ms;
 const char* const kImages[] = {"app:1", "app:2", "app:3"};
 }  // namespace
@@ -15,6 +15,10 @@ void World::draw_shape() {
   fault_pause_max_ = shape_.wide ? 6s : between(1s, 8s);
   auto& config = manager_world_.raft_config;
   config["segment_kib"] = "64";
+  if (seed_ % kSealedEvery == kSealedEvery - 1) {
+    manager_world_.sealer = *base::Sealer::make(std::string(base::kSealKeyBytes, 's'));
+    trace_.sealed();
+  }
   manager_world_.loops = control::standard_loops();
   if (shape_.wide) {
     shape_.nodes = 20 + rng_.below(6);
