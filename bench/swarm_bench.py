@@ -69,14 +69,8 @@ def many_clients(clients):
     return len(clients) * WRITES_EACH / took
 
 
-def memory(agent):
-    """Sum of PSS of agentd and its plugin hosts, MB."""
-    pids = [agent.process.pid, *map(int, lab.run("pgrep", "-P", str(agent.process.pid), check=False).stdout.split())]
-    sizes = []
-    for pid in pids:
-        with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as file:
-            sizes += [int(line.split()[1]) for line in file if line.startswith("Pss:")]
-    return sum(sizes) / 1024
+def memory(agents):
+    return ", ".join("%.1f (%.1f)" % agent.memory() for agent in agents)
 
 
 class Bench(ManagersTest):
@@ -142,8 +136,8 @@ class Bench(ManagersTest):
         for agent in workers:
             self.web_image(agent)
         time.sleep(10)
-        print(f"memory, sum of PSS, idle: managers of three {', '.join(f'{memory(a):.1f}' for a in managers)} MB (aim 30), "
-              f"workers {', '.join(f'{memory(a):.1f}' for a in workers)} MB (aim 15)", flush=True)
+        print(f"memory, sum of PSS (of RSS), idle: managers of three {memory(managers)} MB (aim 30), workers {memory(workers)} MB "
+              "(aim 15)", flush=True)
         managers[0].ctl("service", "create", "--name", "web", "--replicas", "10", "--constraint", "node.role==worker",
                         "--no-healthcheck", "-d", "web:1")
         managers[0].wait_running("web", 10, 90)

@@ -1,6 +1,6 @@
 # Precompiled headers: the standard library and the generated messages cost more than our own code in
 # nearly every translation unit (a clean build takes half the time with them). Files still include what
-# they use: the release preset builds without (SKEP_PCH=OFF).
+# they use: the fuzz preset builds without (SKEP_PCH=OFF).
 set(skep_pch_headers
   <algorithm> <array> <chrono> <cstdint> <cstring> <deque> <functional> <map> <memory> <optional>
   <ostream> <set> <string> <string_view> <utility> <vector> <skep/env.h> <skep/log.h> <skep/model.pb.h>)

@@ -15,7 +15,13 @@ WRONG = [
     (2, ("--replicas: 'many'", "a whole number"), (*CREATE, "--replicas", "many", "web:1")),
     (2, ("'99999' is not a port", "1 to 65535"), (*CREATE, "-p", "99999:80", "web:1")),
     (2, ("'hst' is not a publish mode", "ingress or host"), (*CREATE, "-p", "mode=hst,target=80", "web:1")),
-    (2, ("unknown mount type 'nope'",), (*CREATE, "--mount", "type=nope,dst=/x", "web:1")),
+    (2, ("unknown mount type 'nope'", "types are volume, bind, tmpfs"), (*CREATE, "--mount", "type=nope,dst=/x", "web:1")),
+    (2, ("--mount: duplicate mount point '/d'", "a target of its own"),
+     (*CREATE, "--mount", "type=tmpfs,dst=/d", "--mount", "type=volume,src=data,dst=/d", "web:1")),
+    (2, ("unknown key 'tpe'", "keys are type, source"), (*CREATE, "--mount", "tpe=bind,dst=/x", "web:1")),
+    (2, ("unknown key 'port'", "keys are target, published"), (*CREATE, "-p", "port=80,mode=host", "web:1")),
+    (2, ("--ulimit: 'nofile' is not NAME=SOFT[:HARD]",), (*CREATE, "--ulimit", "nofile", "web:1")),
+    (2, ("'--root' needs a value", "--root DIR"), ("service", "ls", "--root")),
     (2, ("names no target", "target=PATH"), (*CREATE, "--mount", "type=volume,src=data", "web:1")),
     (2, ("'web' is not SERVICE=REPLICAS", "web=3"), ("service", "scale", "web")),
     (2, ("no field '.Nme'", "did you mean 'Name'?"), ("service", "ls", "--format", "{{.Nme}}")),
@@ -23,6 +29,9 @@ WRONG = [
     (1, ("service name 'a b' is invalid", "letters, digits"), (*CREATE, "--name", "a b", "web:1")),
     (1, ("name must be 63 characters or fewer",), (*CREATE, "--name", "x" * 64, "web:1")),
     (1, ("image reference 'UPPER//x' is invalid", "lower case"), (*CREATE, "UPPER//x")),
+    (1, ("image reference 'web:1:2' has two tags", "NAME[:TAG]"), (*CREATE, "web:1:2")),
+    (1, ("filter 'status=bogus': use created, running, exited",), ("container", "ls", "--filter", "status=bogus")),
+    (1, ("filter 'kind=volum': use consensus",), ("plugin", "ls", "--filter", "kind=volum")),
     (1, ("image is missing", "name the image"), (*CREATE, "")),
     (1, ("constraint 'node.labels.zone' is invalid", "==, !="), (*CREATE, "--constraint", "node.labels.zone", "web:1")),
     (1, ("key 'node.colour' is unknown", "use node.id"), (*CREATE, "--constraint", "node.colour==red", "web:1")),
@@ -31,11 +40,16 @@ WRONG = [
     (1, ("larger than the limit", "reserve less"),
      (*CREATE, "--reserve-memory", "64m", "--limit-memory", "32m", "web:1")),
     (1, ("mount target 'data' is invalid", "absolute path"), (*CREATE, "--mount", "type=tmpfs,dst=data", "web:1")),
+    (1, ("stop signal 'SIGFOO' is unknown", "TERM"), (*CREATE, "--stop-signal", "SIGFOO", "web:1")),
+    (1, ("capability 'CAP_FOO' is unknown", "NET_ADMIN"), (*CREATE, "--cap-add", "FOO", "web:1")),
+    (1, ("ulimit 'foo' is unknown", "nofile"), (*CREATE, "--ulimit", "foo=1", "web:1")),
+    (1, ("sysctl 'foo' cannot be set", "KEY=VALUE", "net.*"), (*CREATE, "--sysctl", "foo", "web:1")),
     (1, ("volume name 'a/b' is invalid", "[a-zA-Z0-9_.-]"), ("volume", "create", "a/b")),
     (1, ("'/etc/passwd' is no docker-archive",), ("image", "load", "--input", "/etc/passwd")),
     (3, ("no file '/no/such/file'",), ("image", "load", "--input", "/no/such/file")),
     (3, ("no such service: 'nope'", "agentctl service ls"), ("service", "ps", "nope")),
     (3, ("'nope'", "agentctl service ls"), ("service", "rm", "nope")),
+    (3, ("no such service or task: 'nope'", "agentctl service ls"), ("service", "logs", "nope")),
     (3, ("no such node: 'nope'", "agentctl node ls"), ("node", "inspect", "nope")),
     (3, ("no such volume: 'nope'", "agentctl volume ls"), ("volume", "rm", "nope")),
     (3, ("no image 'nope'", "pull or load it first"), ("image", "rm", "nope")),
@@ -47,7 +61,11 @@ WRONG = [
     (5, ("already part of a swarm", "swarm leave"), ("swarm", "init", "--advertise-addr", "127.0.0.1")),
     (5, ("Removing the last manager erases", "--force"), ("swarm", "leave")),
     (5, ("'raft' orders the log of the swarm", "leave the swarm first"), ("plugin", "disable", "raft")),
+    (7, ("asks for 100000000000 tasks", "use fewer replicas"), (*CREATE, "--replicas", "100000000000", "web:1")),
     (10, ("the routing mesh) is not there yet", "mode=host,target=80,published=8080"), (*CREATE, "-p", "8080:80", "web:1")),
+    (10, ("'agentctl container stop' is not there yet", "belong to tasks"), ("container", "stop", "-t", "5", "web")),
+    (10, ("--size is not there yet",), ("container", "ls", "--size")),
+    (10, ("--platform is not there yet",), ("image", "pull", "--platform", "linux/arm64", "web:1")),
     (10, ("log driver 'syslog' is not there", "leave --log-driver out"), (*CREATE, "--log-driver", "syslog", "web:1")),
     (10, ("log option 'max-size' is not there", "log_size_max"), (*CREATE, "--log-opt", "max-size=1m", "web:1")),
 ]
@@ -66,6 +84,9 @@ class BadInput(SkepTest):
         for code, says, command in WRONG:
             with self.subTest(" ".join(command)):
                 self.refused(agent, code, says, *command)
+        for says, flags in ((("working directory '/nodir' cannot be used: no such file", "name a directory"), ("-w", "/nodir")),
+                            ("environment variable '' is invalid: write NAME=VALUE", ("-e", "=x"))):
+            self.refused(agent, 1, says, "container", "exec", *flags, next(iter(before[0])), "pwd")
         self.assertEqual((agent.containers(), agent.out("service", "ls"), agent.out("volume", "ls")), before)
 
     def test_what_a_disabled_plugin_would_do_is_said_with_the_way_out(self):
@@ -77,12 +98,26 @@ class BadInput(SkepTest):
         eventually("it serves again", lambda: agent.ctl("volume", "create", "data", check=False).returncode == 0)
 
     def test_info_tells_what_is_in_force(self):
-        agent = self.swarm()
-        shown = agent.out("info")
-        for line in ("Default Address Pool: 10.0.0.0/8", "SubnetSize: 24", "Data Path Port: 4789",
-                     "Task History Retention Limit: 5", "Snapshot Interval: 10000", "Heartbeat Period: 5s",
-                     "Expiry Duration: 2160h"):
-            self.assertIn(line, shown)
+        agent = self.agent().start()
+
+        def shows(*lines):
+            shown = [line.strip() for line in agent.out("info").splitlines()]
+            for line in lines:
+                self.assertIn(line, shown)
+
+        agent.ctl("swarm", "init", "--advertise-addr", "127.0.0.1")
+        shows("Default Address Pool: 10.0.0.0/8", "SubnetSize: 24", "Data Path Port: 4789",
+              "Task History Retention Limit: 5", "Snapshot Interval: 10000", "Number of Old Snapshots to Retain: 0",
+              "Heartbeat Period: 5s", "Expiry Duration: 2160h0m0s")
+        agent.ctl("swarm", "update", "--task-history-limit", "3", "--snapshot-interval", "4000", "--max-snapshots", "2",
+                  "--dispatcher-heartbeat", "7s", "--cert-expiry", "48h")
+        shows("Task History Retention Limit: 3", "Snapshot Interval: 4000", "Number of Old Snapshots to Retain: 2",
+              "Heartbeat Period: 7s", "Expiry Duration: 48h0m0s")
+        agent.ctl("swarm", "leave", "--force")
+        agent.ctl("swarm", "init", "--advertise-addr", "127.0.0.1", "--default-addr-pool", "10.77.0.0/16",
+                  "--default-addr-pool-mask-length", "26", "--data-path-port", "4999", "--task-history-limit", "4")
+        shows("Default Address Pool: 10.77.0.0/16", "SubnetSize: 26", "Data Path Port: 4999",
+              "Task History Retention Limit: 4", "Heartbeat Period: 5s")
 
     def test_no_agent_and_wrong_agentd_flags(self):
         agent = self.agent()
@@ -97,6 +132,10 @@ class BadInput(SkepTest):
         self.assertEqual(code, 1)
         self.assertIn("agentd.toml:1", says)
         self.assertIn("did you mean 'log_level'", says)
+        agent.configure('log_level = "info"\non_stop = "drained"\n')
+        code, says = agent.start_refused()
+        self.assertEqual(code, 1)
+        self.assertIn("agentd.toml:2: 'on_stop' is 'drained'; it must be keep or drain", says)
 
     def test_what_can_become_right_waits_with_the_reason_and_starts_by_itself(self):
         agent = self.swarm()

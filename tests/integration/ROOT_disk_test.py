@@ -2,57 +2,21 @@
 goes on when there is room again."""
 import os
 
-from lab import SkepTest, eventually, main, run
+from disks import DiskTest, fill, free
+from lab import eventually, main, run
 
 CREATE = ("service", "create", "-d", "--no-healthcheck", "--restart-delay", "1s")
 
 
-class Disk(SkepTest):
-    def setUp(self):
-        super().setUp()
-        self.disks = []
-
-    def tearDown(self):
-        for disk in self.disks:
-            self.free(disk)
-            run("mount", "-o", "remount,rw", disk, check=False)
-        for agent in self.agents:
-            if agent.process and agent.process.poll() is None:
-                agent.ctl("swarm", "leave", "--force", check=False, timeout=90)
-                agent.stop()
-        # Below the mount point nothing is left by then; what the base class looks at lies there.
-        super().tearDown()
-
-    def leftovers(self):
-        return [thing for thing in super().leftovers() if thing.removeprefix("mount ") not in self.disks]
-
-    def sweep(self):
-        for disk in self.disks:
-            run("umount", "-l", disk, check=False)
-        super().sweep()
-
+class Disk(DiskTest):
     def agent_on_a_disk(self, megabytes, config=""):
-        """An agent whose state directory is a file system of its own."""
+        """An agent whose state directory is a file system of its own, and that directory."""
         agent = self.agent(config)
-        disk = f"{agent.root}/var/lib/skep"
-        os.makedirs(disk)
-        run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0711", "tmpfs", disk)
-        self.disks.append(disk)
-        return agent, disk
+        return agent, self.give_disk(agent, megabytes)
 
     def fill(self, disk):
-        with open(f"{disk}/filler", "wb", buffering=0) as file:
-            for size in (1 << 20, 4096):
-                try:
-                    while file.write(bytes(size)) == size:
-                        pass
-                except OSError:
-                    pass
+        fill(disk)
         self.assertEqual(os.statvfs(disk).f_bavail, 0)
-
-    def free(self, disk):
-        if os.path.exists(f"{disk}/filler"):
-            os.unlink(f"{disk}/filler")
 
     def test_a_full_disk_refuses_what_needs_room_and_loses_nothing(self):
         agent, disk = self.agent_on_a_disk(64)
@@ -75,7 +39,7 @@ class Disk(SkepTest):
         self.assertEqual(code, 7, said)
         self.assertIn(f"{disk}/", said)
         self.assertIn("free some space and start again", said)
-        self.free(disk)
+        free(disk)
         agent.start()
         agent.wait_running("web", 1)
         agent.wait_running("late", 1)
@@ -101,7 +65,7 @@ class Disk(SkepTest):
         self.assertIn("No space left on device", done.stderr)
         self.assertIn("free", done.stderr)
         self.assertEqual(agent.containers(), before)
-        self.free(disk)
+        free(disk)
         eventually("it goes on by itself", lambda: agent.ctl(
             "service", "update", "-d", "--label-add", "after=yes", "web", check=False).returncode == 0)
         agent.kill()
@@ -137,7 +101,7 @@ class Disk(SkepTest):
         code, said = agent.start_refused()
         self.assertEqual(code, 7, said)
         self.assertIn("free some space and start again", said)
-        self.free(disk)
+        free(disk)
         agent.start()
         # Not enough for a log: the init says so and leaves nothing half done.
         said = self.refused(agent, 7, ("No space left", "free"), "swarm", "init", "--advertise-addr", "127.0.0.1")

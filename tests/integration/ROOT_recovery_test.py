@@ -1,29 +1,12 @@
 """A swarm comes back: from one manager of many, from a backup file, from copied files (walkthrough W11)."""
 import os
-import re
-import shutil
 
 from lab import SkepTest, eventually, main, run
 from netlab import ManagersTest
-
-KEY = re.compile(r"SWMKEY-1-[A-Za-z0-9+/]{43}")
-
-
-def unlock(agent, key):
-    agent.ctl("swarm", "unlock", stdin=key + "\n")
-    eventually("the manager serves", lambda: agent.ctl("service", "ls", check=False).returncode == 0)
+from recovery import WRONG_KEY, RecoveryTest, force, unlock
 
 
-def force(agent):
-    """Its managers are lost: the swarm goes on from this one."""
-    done = eventually("the swarm is made anew", lambda: (
-        lambda d: d if d.returncode == 0 else None)(agent.ctl("swarm", "init", "--force-new-cluster", check=False)), 30)
-    return done.stdout
-
-
-class Quorum(ManagersTest):
-    leave_together = True
-
+class Quorum(RecoveryTest):
     def three_and_a_worker(self):
         """([the three managers], a worker), with a service of four tasks."""
         managers = self.managers(3)
@@ -32,24 +15,6 @@ class Quorum(ManagersTest):
         self.wait_ready(managers[0], 4)
         self.serve([*managers, worker], 4)
         return managers, worker
-
-    def serve(self, agents, replicas):
-        for agent in agents:
-            self.web_image(agent)
-        agents[0].ctl("service", "create", "--name", "web", "--replicas", str(replicas), "--no-healthcheck", "-d",
-                      "--restart-delay", "0s", "web:1")
-        agents[0].wait_running("web", replicas, 90)
-
-    def wait_roles(self, asked, managers, workers, seconds=60):
-        """Exactly these are managers and ready, and these workers and ready."""
-        def as_wanted():
-            nodes = self.nodes(asked)
-            return (all(nodes[a.known_id]["status"] == "Ready" for a in managers + workers) and
-                    {i for i, n in nodes.items() if n["manager"]} == {a.known_id for a in managers})
-        eventually("managers and workers are as they should be", as_wanted, seconds)
-        for agent in workers:
-            eventually("a worker holds nothing of a manager", lambda agent=agent: not os.path.exists(
-                f"{agent.root}/var/lib/skep/manager.db"), 30)
 
     def test_two_of_three_lost(self):
         managers, worker = self.three_and_a_worker()
@@ -89,17 +54,6 @@ class Quorum(ManagersTest):
         managers[1].wait_running("web", 4)
         last.start()
         self.wait_managers(managers[0], 3)
-
-    def lock(self, managers):
-        """The key without which none of these managers starts any more."""
-        key = KEY.search(managers[0].out("swarm", "update", "--autolock")).group(0)
-        self.wait_locked(managers)
-        return key
-
-    def wait_locked(self, managers):
-        for agent in managers:
-            path = f"{agent.root}/var/lib/skep/local.key"
-            eventually("every manager is locked by the key", lambda path=path: not os.path.exists(path))
 
     def restart_locked(self, agents, key):
         """They start, and do nothing for the swarm before they have the key."""
@@ -202,8 +156,6 @@ class Quorum(ManagersTest):
             lost.start()
             lost.ctl("swarm", "unlock", stdin=key + "\n")
         self.wait_roles(last, [last], [worker, *others], 90)
-        for agent in others:
-            self.assertFalse(os.path.exists(f"{agent.root}/var/lib/skep/data.key"), "a worker holds no key")
         last.wait_running("web", 4, 90)
 
         # Its machine is lost as well; the backup of the locked swarm needs the key.
@@ -211,10 +163,9 @@ class Quorum(ManagersTest):
         self.refused(last, None, "'--unlock' asks for", "backup", "verify", file)
         self.assertIn("The backup is good", last.out("backup", "verify", "--unlock", file, stdin=key))
         last.kill()
-        shutil.rmtree(f"{last.root}/var/lib/skep")
+        last.lose_machine()
         self.refused(last, None, "'--unlock' asks for", "backup", "restore", file)
-        self.refused(last, None, "invalid key", "backup", "restore", "--unlock", file,
-                     stdin="SWMKEY-1-" + "A" * 43)
+        self.refused(last, None, "invalid key", "backup", "restore", "--unlock", file, stdin=WRONG_KEY)
         self.assertIn("started and unlocked", last.out("backup", "restore", "--unlock", file, stdin=key))
         last.start()
         unlock(last, key)
@@ -251,7 +202,7 @@ class BackupFiles(ManagersTest):
         manager.ctl("service", "create", "--name", "late", "--replicas", "0", "-d", "web:1")
         manager.kill()
         self.refused(manager, None, "belongs to swarm", "backup", "restore", file)
-        shutil.rmtree(f"{manager.root}/var/lib/skep")
+        manager.lose_machine()
         self.assertIn("is its one manager", manager.out("backup", "restore", file))
         manager.start()
         self.wait_ready(manager, 2, 60)

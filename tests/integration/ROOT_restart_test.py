@@ -93,6 +93,58 @@ class Restart(SkepTest):
             task = eventually(f"{service} is failed", failed)[0]
             self.assertIn(f"({code})", task["error"])
 
+    def crash_runtime(self, agent):
+        """Kills the process of the isolated runtime; it is back after a tenth of a second."""
+        pid = int(agent.out("plugin", "inspect", "--format", "{{.Pid}}", "oci"))
+        os.kill(pid, signal.SIGKILL)
+        eventually("it ended", lambda: not os.path.exists(f"/proc/{pid}"))
+
+    def loaded_agent(self, config=""):
+        """An agent whose two tasks use every kind of driver, and {container id: pid} of them."""
+        agent = self.swarm(config)
+        self.web_image(agent)
+        agent.ctl("service", "create", "--name", "web", "--no-healthcheck", "--replicas", "2", "-d", "--publish",
+                  "mode=host,target=80", "--mount",
+                  "type=volume,src=data,dst=/data,volume-opt=type=tmpfs,volume-opt=device=tmpfs", "web:1")
+        agent.wait_running("web", 2)
+        return agent, agent.containers()
+
+    def nothing_left(self, agent, before):
+        """Of the tasks, no process, mount, interface, rule or cgroup is there."""
+        return (not any(os.path.exists(f"/proc/{pid}") for pid in before.values())
+                and agent.kernel_state() == {"containers": {}, "mounts": [], "rules": "", "things": []})
+
+    def test_container_ls_waits_for_the_runtime_and_is_never_wrongly_empty(self):
+        agent, before = self.loaded_agent('[plugin.oci]\nplacement = "isolated"\n')
+        for _ in range(3):
+            self.crash_runtime(agent)
+            self.assertEqual(agent.containers(), before)
+        for _ in range(3):
+            agent.kill()
+            agent.start(wait=False)
+            answered = []
+            def answer():
+                done = agent.ctl("container", "ls", "-q", "--no-trunc", check=False)
+                answered.append(done.stdout.split())
+                return done.returncode == 0
+            eventually("the list is answered", answer)
+            self.assertEqual(set(answered[-1]), set(before))
+
+    def test_a_leave_waits_for_a_runtime_that_comes_back(self):
+        agent, before = self.loaded_agent('[plugin.oci]\nplacement = "isolated"\n')
+        self.crash_runtime(agent)
+        agent.ctl("swarm", "leave", "--force")
+        self.assertTrue(self.nothing_left(agent, before), agent.kernel_state())
+
+    def test_what_a_leave_could_not_remove_goes_when_the_driver_is_there_again(self):
+        agent, before = self.loaded_agent()
+        agent.ctl("plugin", "disable", "oci")
+        agent.ctl("swarm", "leave", "--force")
+        self.assertTrue(all(os.path.exists(f"/proc/{pid}") for pid in before.values()), "nobody could stop them")
+        agent.stop()
+        agent.start()
+        eventually("a start outside of a swarm takes it away", lambda: self.nothing_left(agent, before))
+
     def test_a_crash_names_the_plugin_it_came_from(self):
         agent = self.swarm()
         threads = run("ps", "-L", "-o", "tid=,comm=", "-p", str(agent.process.pid)).stdout.splitlines()

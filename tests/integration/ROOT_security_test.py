@@ -5,8 +5,7 @@ import re
 
 from lab import eventually, main, run
 from netlab import ClusterTest
-
-KEY = re.compile(r"SWMKEY-1-[A-Za-z0-9+/]{43}")
+from recovery import KEY, WRONG_KEY
 
 
 def unlock(agent, key, check=True):
@@ -39,7 +38,7 @@ class Autolock(ClusterTest):
         self.assertIn("locked", agent.ctl("swarm", "leave", check=False).stderr)
         self.assertEqual(agent.containers(), before, "tasks do not care about the lock")
 
-        self.assertIn("invalid key provided", unlock(agent, "SWMKEY-1-" + "A" * 43, check=False).stderr)
+        self.assertIn("invalid key provided", unlock(agent, WRONG_KEY, check=False).stderr)
         self.assertIn("not copied whole", unlock(agent, key[:-1], check=False).stderr)
         self.assertEqual(self.state(agent), "locked")
         unlock(agent, key)
@@ -94,14 +93,106 @@ class Autolock(ClusterTest):
         eventually("it took the new key over", takes_the_new_one)
         # A worker keeps nothing of it.
         eventually("it is there", lambda: away.ctl("node", "ls", check=False).returncode == 0)
+        self.assertTrue(self.manager_files(away))
         first.ctl("node", "demote", away.node_id())
-        state = f"{away.root}/var/lib/skep"
-        eventually("the data key is gone", lambda: not glob.glob(f"{state}/data.key*"))
-        with open(f"{state}/node.key", encoding="utf-8", errors="replace") as file:
-            self.assertIn("PRIVATE KEY", file.read())
+        self.wait_no_manager_files(away)
         away.kill()
         away.start()
         self.wait_ready(first, 3)
+
+    def two_managers(self, *options):
+        """(one that leads, another one), and the unlock key if one was made."""
+        first, other = self.machine(), self.machine()
+        said = first.out("swarm", "init", *options, "--advertise-addr", self.net.ip(first.host))
+        self.join(other, first, "manager")
+        self.wait_ready(first, 2)
+        self.is_manager(other)
+        return first, other, (KEY.findall(said) or [None])[0]
+
+    def is_manager(self, agent):
+        eventually("it is a manager", lambda: agent.ctl("node", "ls", check=False).returncode == 0)
+
+    def saved_files(self, agent):
+        """{name: content} of the files that hold a manager's data key and what opens it."""
+        state = f"{agent.root}/var/lib/skep"
+        files = {}
+        for path in glob.glob(f"{state}/data.key*") + glob.glob(f"{state}/local.key*"):
+            with open(path, "rb") as file:
+                files[os.path.basename(path)] = file.read()
+        return files
+
+    def put_back(self, agent, files):
+        for name, content in files.items():
+            with open(f"{agent.root}/var/lib/skep/{name}", "wb") as file:
+                file.write(content)
+
+    def interrupted_demotions(self, options):
+        """A demoted manager of which something stayed, as a crash in the middle leaves it, starts as a worker."""
+        first, other, key = self.two_managers(*options)
+        files = self.saved_files(other)
+        self.assertEqual(set(files), {"data.key", "data.key.copy"} | (
+            set() if key else {"local.key", "local.key.copy"}))
+        first.ctl("node", "demote", other.node_id())
+        self.wait_no_manager_files(other)
+        for stayed in (files, {"data.key": files["data.key"]}, {"data.key.tmp17": b"half"},
+                       {"local.key.copy": b"x", "manager.db.damaged-1": b"old"}):
+            other.stop()
+            self.put_back(other, stayed)
+            self.assertTrue(self.manager_files(other))
+            other.start()
+            self.assertEqual(self.state(other), "active")
+            self.wait_no_manager_files(other)
+            self.wait_ready(first, 2)
+        first.ctl("node", "promote", other.node_id())
+        self.is_manager(other)
+        self.assertEqual(set(self.saved_files(other)), set(files))
+        return first, other, key
+
+    def test_what_an_interrupted_demotion_left_is_removed_at_the_start(self):
+        self.interrupted_demotions([])
+
+    def test_what_an_interrupted_demotion_left_is_removed_without_the_unlock_key(self):
+        _, other, key = self.interrupted_demotions(["--autolock"])
+        other.kill()
+        other.start()
+        self.assertEqual(self.state(other), "locked", "a manager again, and locked as before")
+        unlock(other, key)
+        self.is_manager(other)
+
+    def test_what_cannot_be_removed_is_named_and_tried_again(self):
+        first, other, _ = self.two_managers()
+        node = other.node_id()
+        stuck = f"{other.root}/var/lib/skep/manager.db.damaged-1"
+        os.mkdir(stuck)
+        run("mount", "-t", "tmpfs", "none", stuck)
+        try:
+            first.ctl("node", "demote", node)
+            eventually("it says what is in the way", lambda: "manager.db.damaged-1: remove" in other.out("info"))
+            first.ctl("node", "promote", node)  # not on what is left
+            eventually("it does not become one", lambda: re.search(
+                r"this node is no manager yet.*manager.db.damaged-1: remove", other.log()))
+            first.ctl("node", "demote", node)
+        finally:
+            run("umount", stuck)
+        eventually("nothing is wrong any more", lambda: self.state(other) == "active")
+        self.assertEqual(self.manager_files(other), [])
+        first.ctl("node", "promote", node)
+        self.is_manager(other)
+
+    def test_a_promotion_that_is_given_up_leaves_no_key(self):
+        first = self.first_manager()
+        worker = self.worker(first)
+        self.wait_ready(first, 2)
+        state = f"{worker.root}/var/lib/skep"
+        os.unlink(f"{state}/swarm.pb")
+        os.mkdir(f"{state}/swarm.pb")  # that it is a manager cannot be noted
+        first.ctl("node", "promote", worker.node_id())
+        eventually("it has the data key already", lambda: glob.glob(f"{state}/data.key"))
+        eventually("it cannot be one", lambda: "this node is no manager yet" in worker.log())
+        first.ctl("node", "demote", worker.node_id())
+        os.rmdir(f"{state}/swarm.pb")
+        self.wait_no_manager_files(worker)
+        self.wait_ready(first, 2)
 
     def test_no_file_shows_a_secret(self):
         agent = self.machine()

@@ -89,6 +89,11 @@ class Start(SkepTest):
         agent.ctl("service", "update", "-d", "--image", "web:1", "web")
         agent.wait_running("web", 1)
 
+    def test_an_idle_agent_is_small(self):
+        agent = self.swarm()
+        limit = 20  # MB of RSS, with all plugins loaded; what is promised is 30 of PSS, which is less
+        eventually("what only the start needed is given back", lambda: agent.memory()[1] < limit, 30)
+
 
 if __name__ == "__main__":
     main()

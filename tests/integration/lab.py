@@ -88,6 +88,11 @@ class Agent:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
+    def lose_machine(self):
+        """Killed before: its files are gone, and what its kernel held. A new one takes its place."""
+        clean_kernel(self.tag())
+        shutil.rmtree(f"{self.root}/var/lib/skep")
+
     def stop(self):
         if self.process and self.process.poll() is None:
             self.process.terminate()
@@ -111,6 +116,19 @@ class Agent:
             mounts = sorted(line.split(" ", 4)[4] for line in file if f"{self.root}/" in line)
         return {"containers": self.containers(), "mounts": mounts, "rules": packet_rules(self.tag()),
                 "things": sorted(kernel_things(self.tag()))}
+
+    def memory(self):
+        """(sum of PSS, sum of RSS) of agentd and its plugin hosts, MB. PSS is right for one agent on a machine; with others
+        beside, which share its libraries, RSS is what it cannot exceed."""
+        pids = [str(self.process.pid), *run("pgrep", "-P", str(self.process.pid), check=False).stdout.split()]
+        sums = {"Pss": 0, "Rss": 0}
+        for pid in pids:
+            with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as file:
+                for line in file:
+                    name = line.split(":")[0]
+                    if name in sums:
+                        sums[name] += int(line.split()[1])
+        return sums["Pss"] / 1024, sums["Rss"] / 1024
 
     def log(self):
         with open(f"{self.root}/agentd.log", encoding="utf-8", errors="replace") as file:

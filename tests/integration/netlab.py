@@ -6,10 +6,15 @@ from the test's pid; down() removes everything. Needs root, iproute2 and nftable
 """
 import json
 import os
+import re
 import subprocess
 
 from backups import mark_of
 from lab import BIN, Agent, SkepTest, eventually, run
+
+
+# What every manager logs at each 1,000th index of the log (core/control/consensus_client.cc).
+STATE_LINE = re.compile(r"state of the swarm (cluster=\S+ index=\d+ term=\d+) (hash_0=\d+ hash_1=\d+)")
 
 
 class Net:
@@ -102,15 +107,32 @@ class ClusterTest(SkepTest):
 
     def tearDown(self):
         try:
-            super().tearDown()
+            self.check_state_lines()
         finally:
-            self.net.down()
+            try:
+                super().tearDown()
+            finally:
+                self.net.down()
+
+    def check_state_lines(self):
+        """At every 1,000th index all managers had the same state; how many such states two of them told."""
+        seen = {}
+        for agent in filter(lambda a: os.path.exists(f"{a.root}/agentd.log"), self.agents):
+            for place, state in STATE_LINE.findall(agent.log()):
+                seen.setdefault(place, []).append(state)
+        for place, states in seen.items():
+            self.assertEqual(len(set(states)), 1, f"managers went apart at {place}: {states}")
+        return sum(len(states) > 1 for states in seen.values())
 
     def machine(self, config="", wrap=()):
         host = self.net.add()
         agent = NetAgent(f"{self.directory}/{host}", self.net, host, config)
         self.agents.append(agent)
+        self.prepare(agent)
         return agent.start(wrap=wrap)
+
+    def prepare(self, agent):
+        """Comes before the first start of each machine's agent."""
 
     def other_clock(self, seconds):
         """What to start an agent through, so that its clock is that far ahead."""
@@ -153,6 +175,22 @@ class ClusterTest(SkepTest):
         fields = [(row + " ").split(" ") for row in rows if row]
         return {f[0]: {"hostname": f[1], "status": f[2], "availability": f[3], "manager": f[4]} for f in fields}
 
+    def manager_files(self, agent):
+        """What lies on its disk that only a manager may hold: log, state, and keys that open them or more."""
+        state = f"{agent.root}/var/lib/skep"
+        found = [name for name in os.listdir(state) if name.startswith(("manager.db", "data.key", "local.key"))]
+        found += run("ls", "-A", f"{state}/plugins/raft", check=False).stdout.split()
+        keys = run("grep", "-rl", "PRIVATE KEY", state, check=False).stdout.split()
+        return found + [path for path in keys if path != f"{state}/node.key"]
+
+    def wait_no_manager_files(self, agent, seconds=30):
+        def nothing_left():
+            self.assertEqual(self.manager_files(agent), [])
+            return True
+        eventually("a worker holds nothing of a manager", nothing_left, seconds)
+        with open(f"{agent.root}/var/lib/skep/node.key", "rb") as file:
+            self.assertIn(b"PRIVATE KEY", file.read(), "its own key lies open again")
+
     def wait_ready(self, manager, count, seconds=30):
         return eventually(f"{count} nodes are ready", lambda: len(
             [n for n in self.nodes(manager).values() if n["status"] == "Ready"]) == count, seconds)
@@ -178,7 +216,7 @@ class ManagersTest(ClusterTest):
         def as_wanted():
             words = list(self.manager_words(asked).values())
             return (words.count("Leader") == 1 and words.count("Reachable") == reachable - 1 and
-                    words.count("Unreachable") == unreachable)
+                    words.count("Unreachable") == unreachable and self.voters(asked) == reachable + unreachable)
         return eventually(f"one leader, {reachable - 1} reachable and {unreachable} unreachable managers", as_wanted,
                           seconds)
 
@@ -198,6 +236,10 @@ class ManagersTest(ClusterTest):
 
     def log_status(self, agent):
         return json.loads(agent.out("bus", "call", "consensus/raft", "consensus/1/status", "{}"))
+
+    def voters(self, agent):
+        """How many managers vote; one that was just taken in does not before it has caught up."""
+        return len([member for member in self.log_status(agent)["members"] if not member.get("learner")])
 
     def applied(self, agent):
         return int(self.log_status(agent)["applied_index"])

@@ -130,6 +130,10 @@ class Registers:
         before = service["spec"]["labels"][LABEL]
         self.write(Operation(client, agent, "update", key, before, value), "update_service", request)
 
+    def remove(self, agent):
+        """After stop(): the next clients find no register."""
+        agent.ctl("service", "rm", *KEYS, check=False)
+
     # ---- what was seen ----
     def asked(self, agents, since):
         """What these agents were asked since then (time.monotonic_ns())."""
