@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <deque>
 
+#include "core/model/defaults.h"
+
 namespace skep::control {
 
 class SnapshotMarks {
@@ -15,10 +17,9 @@ class SnapshotMarks {
     std::uint64_t index = 0;
     std::uint64_t term = 0;
   };
-  static constexpr std::uint64_t kKeptMax = 1'000;
-  /// `kept` marks (at most kKeptMax) behind the newest, `interval` entries apart.
+  /// `kept` marks (at most model::kSnapshotsKeptMax) behind the newest, `interval` entries apart.
   void keep(std::uint64_t kept, std::uint64_t interval) {
-    kept_ = std::min(kept, kKeptMax);
+    kept_ = std::min(kept, model::kSnapshotsKeptMax);
     interval_ = interval;
   }
   /// The state up to `newest` is safe. Answers from which mark on the log is wanted.

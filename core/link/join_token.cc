@@ -2,6 +2,8 @@
 
 #include <openssl/crypto.h>
 
+#include <algorithm>
+
 #include "core/link/certificate.h"
 #include "core/model/ids.h"
 
@@ -10,6 +12,7 @@ namespace {
 
 constexpr std::string_view kPrefix = "SWMTKN-";
 constexpr std::string_view kVersion = "1-";
+constexpr std::string_view kWhiteSpace = " \t\r\n\v\f";
 constexpr std::string_view kDigits = "0123456789abcdefghijklmnopqrstuvwxyz";
 
 /// A big-endian number as base-36 digits, padded with zeros.
@@ -48,6 +51,13 @@ Result<std::string> make_join_token(std::string_view root, std::string_view secr
 }
 
 Result<JoinToken> parse_join_token(std::string_view text) {
+  // People copy it with the line's end; inside it is another mistake.
+  const auto first = text.find_first_not_of(kWhiteSpace);
+  text.remove_prefix(std::min(first, text.size()));
+  text = text.substr(0, text.find_last_not_of(kWhiteSpace) + 1);
+  if (text.find_first_of(kWhiteSpace) != std::string_view::npos) {
+    return bad_token("has white space inside: it was copied with a line break, or with words around it");
+  }
   if (!text.starts_with(kPrefix)) {
     return bad_token("does not begin with '" + std::string(kPrefix) + "'");
   }

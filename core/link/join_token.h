@@ -23,7 +23,8 @@ struct JoinToken {
 std::string new_token_secret(Random& random);
 /// kInvalidArgument: `root` is not a certificate.
 Result<std::string> make_join_token(std::string_view root, std::string_view secret);
-/// kInvalidArgument BAD_TOKEN, with what is wrong: cut off, not a token at all, a newer version.
+/// White space around it is left out. kInvalidArgument BAD_TOKEN, with what is wrong: cut off, not a token at all,
+/// white space inside, a newer version.
 Result<JoinToken> parse_join_token(std::string_view text);
 /// kUnauthenticated WRONG_SWARM: the root is not the one the token was made for.
 Status check_root(const JoinToken& token, std::string_view root);

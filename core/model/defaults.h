@@ -46,6 +46,8 @@ inline constexpr std::uint64_t kSecretBytesMax = 500 * 1024;
 
 // ---- dispatcher ----
 inline constexpr Duration kHeartbeatPeriod = 5s;         // Swarm: --dispatcher-heartbeat
+inline constexpr Duration kHeartbeatMin = 1s;            // ours: every node asks that often
+inline constexpr Duration kHeartbeatMax = 1h;            // ours: a dead node is seen after three
 inline constexpr Duration kHeartbeatJitter = 500ms;      // Swarm
 inline constexpr std::uint32_t kHeartbeatsMissed = 3;    // Swarm: then the node is down
 inline constexpr Duration kSessionLostGrace = 3s;        // ours: connection closed, no new session
@@ -55,6 +57,12 @@ inline constexpr Duration kOrphanAfter = 24h;            // Swarm: tasks of a no
 
 // ---- consensus ----
 inline constexpr std::uint64_t kSnapshotEntries = 10'000;  // Swarm: --snapshot-interval; raft's snapshot_entries
+inline constexpr std::uint64_t kSnapshotEntriesMax = 1'000'000;  // ours: so many entries lie in the log of each manager
+inline constexpr std::uint64_t kSnapshotsKeptMax = 1'000;        // ours: --max-snapshots
+
+// ---- certificates ----
+inline constexpr Duration kCertificateExpiryMin = 1h;              // Swarm
+inline constexpr Duration kCertificateExpiryMax = 20 * 365 * 24h;  // ours: as long as a root lives
 
 // ---- scheduler ----
 inline constexpr Duration kSchedulerDebounce = 50ms;     // Swarm: commit debounce

@@ -136,12 +136,23 @@ Status validate_node_spec(const v1::NodeSpec& spec) {
 }
 
 Status validate_cluster_spec(const v1::ClusterSpec& spec) {
-  if (spec.heartbeat_period() < 0) {
-    return invalid("dispatcher-heartbeat cannot be negative");
+  // 0 is what nobody chose, everywhere here.
+  const std::int64_t beat = spec.heartbeat_period();
+  if (beat != 0 && (beat < kHeartbeatMin.count() || beat > kHeartbeatMax.count())) {
+    return invalid("dispatcher-heartbeat is out of range: use 1s to 1h");
   }
-  constexpr std::int64_t kHourNs = 3'600'000'000'000;
-  if (spec.certificate_expiry() != 0 && spec.certificate_expiry() < kHourNs) {
+  const std::int64_t expiry = spec.certificate_expiry();
+  if (expiry != 0 && expiry < kCertificateExpiryMin.count()) {
     return invalid("cert-expiry is too short: the minimum is 1h");
+  }
+  if (expiry > kCertificateExpiryMax.count()) {
+    return invalid("cert-expiry is too long: the maximum is 175200h, 20 years");
+  }
+  if (spec.snapshot_interval() > kSnapshotEntriesMax) {
+    return invalid("snapshot-interval is out of range: use 1 to " + std::to_string(kSnapshotEntriesMax));
+  }
+  if (spec.snapshots_kept() > kSnapshotsKeptMax) {
+    return invalid("max-snapshots is out of range: use 0 to " + std::to_string(kSnapshotsKeptMax));
   }
   return validate_labels(spec.labels());
 }

@@ -53,7 +53,36 @@ Result<std::uint64_t> receive(Context& context, Client& agent, const CreateOptio
   return written;
 }
 
+constexpr const char* kKeepIt =
+    "It holds the root key, the join tokens and all secrets of the swarm, which only the unlock key "
+    "of a locked swarm hides: keep it as you keep those.\n";
+
+// For a pipe: what is cut off there is refused by whoever reads it.
+Result<int> create_on_stdout(Context& context, const CreateOptions& options) {
+  if (context.terminal.output) {
+    return Error{Code::kInvalidArgument,
+                 "a backup is not for a terminal: give a FILE, or redirect it as in 'agentctl backup create - | ...'",
+                 std::string(kUsageReason)};
+  }
+  SKEP_TRY_ASSIGN(Client * agent, context.agent());
+  agent::v1::BackupRequest request;
+  request.set_stale(options.stale);
+  const Status ended = agent->stream<agent::v1::methods::Backup>(
+      kCore, request, [&context](const agent::v1::BackupChunk& chunk) { context.out << chunk.data(); });
+  context.out.flush();
+  if (!ended || !context.out) {
+    Error error = ended ? Error{Code::kResourceExhausted, "stdout took not all of the backup: run the command again"}
+                        : Error(ended.error());
+    return std::move(error).with_context("what was written is no whole backup");
+  }
+  context.err << kKeepIt;
+  return 0;
+}
+
 Result<int> create(Context& context, const CreateOptions& options, const std::string& argument) {
+  if (argument == "-") {
+    return create_on_stdout(context, options);
+  }
   const std::string path = absolute_path(argument);
   if (context.disk.exists(path)) {
     return Error{Code::kAlreadyExists,
@@ -61,12 +90,17 @@ Result<int> create(Context& context, const CreateOptions& options, const std::st
   }
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
   SKEP_TRY_ASSIGN(const std::uint64_t bytes, receive(context, *agent, options, path));
-  context.out << fmt::format(
-      "{} ({} bytes)\nIt holds the root key, the join tokens and all secrets of the swarm, which "
-      "only the unlock key "
-      "of a locked swarm hides: keep it as you keep those.\n",
-      path, bytes);
+  context.out << fmt::format("{} ({} bytes)\n{}", path, bytes, kKeepIt);
   return 0;
+}
+
+/// Backups are read more than once, and by agentd.
+Result<std::string> readable(const std::string& argument) {
+  if (argument == "-") {
+    return Error{Code::kInvalidArgument, "a backup is read from a file, not from stdin: write it to one first",
+                 std::string(kUsageReason)};
+  }
+  return absolute_path(argument);
 }
 
 /// With the unlock key of a locked backup, when `unlock`.
@@ -86,8 +120,8 @@ struct RestoreFlags {
 };
 
 Result<int> restore(Context& context, const RestoreFlags& flags, const std::string& file) {
-  std::vector<std::string> words = {"--root", context.root, "--backup-restore",
-                                    absolute_path(file)};
+  SKEP_TRY_ASSIGN(const std::string path, readable(file));
+  std::vector<std::string> words = {"--root", context.root, "--backup-restore", path};
   if (!flags.advertise.empty()) {
     words.insert(words.end(), {"--advertise-addr", flags.advertise});
   }
@@ -105,8 +139,8 @@ Result<int> restore(Context& context, const RestoreFlags& flags, const std::stri
 void add_backup_commands(Command& root) {
   auto& backup = root.add("backup", "Back up the swarm's state and bring it back");
   auto create_options = std::make_shared<CreateOptions>();
-  backup.add("create", "Write the swarm's state to a new file, from any manager")
-      .arguments("[OPTIONS] FILE", 1, 1)
+  backup.add("create", "Write the swarm's state to a new file (or '-', stdout), from any manager")
+      .arguments("[OPTIONS] FILE|-", 1, 1)
       .toggle("--stale", create_options->stale,
               "Take what this manager knows, also when it cannot ask the others")
       .run([create_options](Context& context, const auto& arguments) {
@@ -117,8 +151,9 @@ void add_backup_commands(Command& root) {
     backup.add(verb, summary)
         .arguments("[OPTIONS] FILE", 1, 1)
         .toggle("--unlock", *unlock, kUnlockHelp)
-        .run([unlock, option = std::string(option)](Context& context, const auto& arguments) {
-          return work_on(context, {option, absolute_path(arguments.front())}, *unlock);
+        .run([unlock, option = std::string(option)](Context& context, const auto& arguments) -> Result<int> {
+          SKEP_TRY_ASSIGN(const std::string path, readable(arguments.front()));
+          return work_on(context, {option, path}, *unlock);
         });
   };
   reading("inspect", "Say what a backup holds; needs no agent", "--backup-inspect");

@@ -18,6 +18,7 @@ namespace {
 
 struct InitOptions {
   agent::v1::InitRequest request;
+  std::vector<std::string> settings;  ///< flags given that only a new swarm takes
 };
 
 template <class Request>
@@ -107,7 +108,20 @@ Result<int> force_without_agent(Context& context, const agent::v1::InitRequest& 
   return run_agentd(context, std::move(words));
 }
 
+/// A swarm made anew keeps its settings: what would be ignored is refused.
+Status check_forced(const InitOptions& options) {
+  if (!options.request.force_new_cluster() || options.settings.empty()) {
+    return ok();
+  }
+  return Error{Code::kInvalidArgument,
+               fmt::format("--force-new-cluster keeps the settings of the swarm, so {} would be ignored: leave it "
+                           "out, and use 'agentctl swarm update' or 'node update' afterwards for what these change",
+                           fmt::join(options.settings, ", ")),
+               std::string(kUsageReason)};
+}
+
 Result<int> init(Context& context, const InitOptions& options) {
+  SKEP_TRY(check_forced(options));
   SKEP_TRY(check_pools(options.request));
   auto connected = context.agent();
   if (!connected && connected.error().code == Code::kUnavailable && options.request.force_new_cluster()) {
@@ -129,11 +143,49 @@ Result<int> init(Context& context, const InitOptions& options) {
   return 0;
 }
 
+/// What only a new swarm takes: --force-new-cluster refuses it.
+void add_init_settings(Command& command, const std::shared_ptr<InitOptions>& options) {
+  auto& request = options->request;
+  auto& spec = *request.mutable_spec();
+  const auto setting = [&](const char* name, const char* value, const char* help, auto set) {
+    command.parsed(name, value, help, [options, name, set](const std::string& given) -> Status {
+      options->settings.emplace_back(name);
+      return set(given);
+    });
+  };
+  setting("--availability", "string", "active, pause or drain (default active)",
+          [&request](const std::string& v) { return set_availability(request, v); });
+  setting("--cert-expiry", "duration", "Life of node certificates (default 2160h0m0s)",
+          duration_flag([&spec](std::int64_t v) { spec.set_certificate_expiry(v); }));
+  setting("--dispatcher-heartbeat", "duration", "Heartbeat of the nodes (default 5s)",
+          duration_flag([&spec](std::int64_t v) { spec.set_heartbeat_period(v); }));
+  setting("--task-history-limit", "int", "Ended tasks kept per slot, negative for all (default 5)",
+          [&spec](const std::string& v) { return set_history(spec, v); });
+  setting("--snapshot-interval", "uint", "Log entries between snapshots (default 10000)",
+          [&spec](const std::string& v) { return set_snapshot_interval(spec, v); });
+  setting("--max-snapshots", "uint", "Old snapshots kept",
+          count_flag([&spec](std::uint64_t v) { spec.set_snapshots_kept(v); }));
+  command.add_flag({.names = "--default-addr-pool",
+                    .value = "ipNet",
+                    .help = "Address pool of networks (default 10.0.0.0/8)",
+                    .many = true,
+                    .set = [options](const std::vector<std::string>& values) {
+                      options->settings.emplace_back("--default-addr-pool");
+                      options->request.mutable_default_address_pool()->Assign(values.begin(), values.end());
+                      return ok();
+                    }});
+  setting("--default-addr-pool-mask-length", "int", "Size of a network's subnet (default 24)",
+          [&request](const std::string& v) { return set_mask(request, v); });
+  setting("--data-path-port", "uint", "UDP port of the data path (default 4789)",
+          [&request](const std::string& v) { return set_port(request, v); });
+  setting("--autolock", "", "Managers need the unlock key after a restart",
+          [&spec](const std::string& v) { return set_autolock(spec, v); });
+}
+
 void add_init(Command& swarm) {
   auto options = std::make_shared<InitOptions>();
   auto& request = options->request;
-  auto& spec = *request.mutable_spec();
-  spec.set_task_history_limit(5);
+  request.mutable_spec()->set_task_history_limit(5);
   auto& command = swarm.add("init", "Make this node the first manager of a new swarm");
   command.arguments("[OPTIONS]", 0, 0);
   const auto text = [&](const char* name, const char* value, const char* help, auto set) {
@@ -147,40 +199,13 @@ void add_init(Command& swarm) {
        [&request](const std::string& v) { request.set_advertise_address(v); });
   text("--listen-addr", "string", "Address to listen on (default 0.0.0.0:2377)",
        [&request](const std::string& v) { request.set_listen_address(v); });
-  command.parsed("--availability", "string", "active, pause or drain (default active)",
-                 [&request](const std::string& v) { return set_availability(request, v); });
-  command.parsed("--cert-expiry", "duration", "Life of node certificates (default 2160h0m0s)",
-                 duration_flag([&spec](std::int64_t v) { spec.set_certificate_expiry(v); }));
-  command.parsed("--dispatcher-heartbeat", "duration", "Heartbeat of the nodes (default 5s)",
-                 duration_flag([&spec](std::int64_t v) { spec.set_heartbeat_period(v); }));
-  command.parsed("--task-history-limit", "int",
-                 "Ended tasks kept per slot, negative for all (default 5)",
-                 [&request](const std::string& v) { return set_history(*request.mutable_spec(), v); });
-  command.parsed("--snapshot-interval", "uint", "Log entries between snapshots (default 10000)",
-                 count_flag([&spec](std::uint64_t v) { spec.set_snapshot_interval(v); }));
-  command.parsed("--max-snapshots", "uint", "Old snapshots kept",
-                 count_flag([&spec](std::uint64_t v) { spec.set_snapshots_kept(v); }));
-  command.add_flag({.names = "--default-addr-pool",
-                    .value = "ipNet",
-                    .help = "Address pool of networks (default 10.0.0.0/8)",
-                    .many = true,
-                    .set = [&request](const std::vector<std::string>& values) {
-                      request.mutable_default_address_pool()->Assign(values.begin(), values.end());
-                      return ok();
-                    }});
-  command.parsed("--default-addr-pool-mask-length", "int",
-                 "Size of a network's subnet (default 24)",
-                 [&request](const std::string& v) { return set_mask(request, v); });
-  command.parsed("--data-path-port", "uint", "UDP port of the data path (default 4789)",
-                 [&request](const std::string& v) { return set_port(request, v); });
+  add_init_settings(command, options);
   command.parsed("--force-new-cluster", "", "The other managers are lost: go on with this node as the one manager",
                  [&request](const std::string& v) -> Status {
                    SKEP_TRY_ASSIGN(const bool on, parse_switch(v));
                    request.set_force_new_cluster(on);
                    return ok();
                  });
-  command.parsed("--autolock", "", "Managers need the unlock key after a restart",
-                 [&spec](const std::string& v) { return set_autolock(spec, v); });
   command.later("--external-ca", "spec",
                 "external certificate authorities come with a later version");
   command.later("--data-path-addr", "string",

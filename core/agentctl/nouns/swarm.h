@@ -8,6 +8,7 @@
 
 #include "core/agentctl/command.h"
 #include "core/agentctl/text.h"
+#include "core/model/defaults.h"
 #include "core/model/units.h"
 #include "skep/model.pb.h"
 
@@ -40,6 +41,17 @@ inline Status set_history(model::v1::ClusterSpec& spec, const std::string& text)
   const bool negative = text.starts_with('-');
   SKEP_TRY_ASSIGN(const std::uint64_t number, parse_count(text.substr(negative ? 1 : 0)));
   spec.set_task_history_limit(negative ? -1 : static_cast<std::int64_t>(number));
+  return ok();
+}
+
+/// Log entries between snapshots. 0 would mean "as nobody chose", which the flag does not say.
+inline Status set_snapshot_interval(model::v1::ClusterSpec& spec, const std::string& text) {
+  SKEP_TRY_ASSIGN(const std::uint64_t number, parse_count(text));
+  if (number < 1 || number > model::kSnapshotEntriesMax) {
+    return Error{Code::kInvalidArgument, fmt::format("'{}' is out of range: use 1 to {} (the default is {})", text,
+                                                     model::kSnapshotEntriesMax, model::kSnapshotEntries)};
+  }
+  spec.set_snapshot_interval(number);
   return ok();
 }
 

@@ -87,9 +87,14 @@ void add_update(Command& swarm) {
                    return ok();
                  });
   command.parsed("--snapshot-interval", "uint", "Log entries between snapshots",
-                 count_flag([&changes](std::uint64_t v) {
-                   changes.emplace_back([v](auto& spec) { spec.set_snapshot_interval(v); });
-                 }));
+                 [&changes](const std::string& text) -> Status {
+                   model::v1::ClusterSpec parsed;
+                   SKEP_TRY(set_snapshot_interval(parsed, text));
+                   changes.emplace_back([v = parsed.snapshot_interval()](auto& spec) {
+                     spec.set_snapshot_interval(v);
+                   });
+                   return ok();
+                 });
   command.parsed("--max-snapshots", "uint",
                  "Snapshots behind the newest that the log reaches back to",
                  count_flag([&changes](std::uint64_t v) {

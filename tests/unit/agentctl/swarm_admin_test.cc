@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/agentctl/errors.h"
 #include "skep/agent.methods.h"
 #include "skep/control.methods.h"
 #include "tests/unit/agentctl/fake_agent.h"
@@ -95,6 +96,85 @@ TEST_F(SwarmAdmin, UpdateChangesWhatIsGivenAndNothingElse) {
   EXPECT_EQ(cluster.spec().task_history_limit(), 5);
   EXPECT_EQ(cli.run({"swarm", "update", "--task-history-limit", "-3"}).exit_code, 0);
   EXPECT_EQ(cluster.spec().task_history_limit(), -1);
+}
+
+TEST_F(SwarmAdmin, SnapshotIntervalsHaveBounds) {
+  for (const char* bad : {"0", "1000001", "many"}) {
+    for (const char* verb : {"update", "init"}) {
+      const auto done = cli.run({"swarm", verb, "--snapshot-interval", bad});
+      EXPECT_EQ(done.exit_code, kExitUsage) << bad;
+      EXPECT_THAT(done.err, HasSubstr("--snapshot-interval"));
+    }
+  }
+  EXPECT_THAT(cli.run({"swarm", "update", "--snapshot-interval", "0"}).err,
+              HasSubstr("use 1 to 1000000 (the default is 10000)"));
+  EXPECT_EQ(updates, 0);
+}
+
+TEST_F(SwarmAdmin, ForceNewClusterRefusesWhatItWouldIgnore) {
+  const std::vector<std::vector<std::string>> settings = {
+      {"--autolock"}, {"--availability", "drain"}, {"--cert-expiry", "2h"}, {"--dispatcher-heartbeat", "2s"},
+      {"--task-history-limit", "1"}, {"--snapshot-interval", "5"}, {"--max-snapshots", "1"},
+      {"--default-addr-pool", "10.0.0.0/8"}, {"--default-addr-pool-mask-length", "24"}, {"--data-path-port", "5000"}};
+  for (const auto& setting : settings) {
+    std::vector<std::string> words = {"swarm", "init", "--force-new-cluster"};
+    words.insert(words.end(), setting.begin(), setting.end());
+    const auto done = cli.run(words);
+    EXPECT_EQ(done.exit_code, kExitUsage) << setting.front();
+    EXPECT_THAT(done.err, HasSubstr("keeps the settings of the swarm, so " + setting.front() + " would be ignored"));
+  }
+  EXPECT_THAT(cli.run({"swarm", "init", "--autolock", "--force-new-cluster", "--max-snapshots", "2"}).err,
+              HasSubstr("--max-snapshots, --autolock would be ignored"));
+  EXPECT_FALSE(agent.init_request.force_new_cluster());
+  EXPECT_EQ(cli.run({"swarm", "init", "--force-new-cluster", "--advertise-addr", "10.0.0.1"}).exit_code, 0);
+  EXPECT_TRUE(agent.init_request.force_new_cluster());
+}
+
+TEST_F(SwarmAdmin, ABackupMayGoToAPipeButNotToATerminal) {
+  Status end = ok();
+  agent.table.on_stream<agent::v1::methods::Backup>([&end](const agent::v1::BackupRequest&, auto stream) {
+    for (const std::string& part : {std::string("\0half", 5), std::string("half\n")}) {
+      agent::v1::BackupChunk chunk;
+      chunk.set_data(part);
+      (void)stream.send(chunk);
+    }
+    stream.finish(end);
+  });
+  auto done = cli.run({"backup", "create", "-"});
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_EQ(done.out, std::string("\0halfhalf\n", 10)) << "nothing but the backup";
+  EXPECT_THAT(done.err, HasSubstr("It holds the root key"));
+  end = Error{Code::kUnavailable, "the manager stopped", "MANAGER_STOPPED"};
+  done = cli.run({"backup", "create", "-"});
+  EXPECT_EQ(done.exit_code, 8);
+  EXPECT_THAT(done.err, HasSubstr("what was written is no whole backup: the manager stopped"));
+  cli.terminal.output = true;
+  EXPECT_EQ(cli.run({"backup", "create", "-"}).exit_code, kExitUsage);
+  for (const char* verb : {"restore", "inspect", "verify"}) {
+    done = cli.run({"backup", verb, "-"});
+    EXPECT_EQ(done.exit_code, kExitUsage) << verb;
+    EXPECT_THAT(done.err, HasSubstr("from a file, not from stdin"));
+  }
+}
+
+TEST(NextStep, FitsTheErrorAndNotOnlyItsCode) {
+  const auto step = [](Code code, const char* reason, const char* message = "x") {
+    return next_step({code, message, reason});
+  };
+  EXPECT_EQ(step(Code::kPermissionDenied, ""), "run it as root");
+  EXPECT_EQ(step(Code::kPermissionDenied, "WRONG_UNLOCK_KEY"), "");
+  EXPECT_EQ(step(Code::kPermissionDenied, "INVALID_TOKEN"), "");
+  EXPECT_THAT(step(Code::kUnauthenticated, ""), HasSubstr("agentctl login"));
+  EXPECT_EQ(step(Code::kUnauthenticated, "WRONG_SWARM"), "");
+  EXPECT_THAT(step(Code::kUnauthenticated, "CERTIFICATE_EXPIRED"), HasSubstr("clocks"));
+  EXPECT_THAT(step(Code::kTimeout, ""), HasSubstr("may still take effect"));
+  EXPECT_THAT(step(Code::kTimeout, "TASKS_LEFT"), HasSubstr("--wait"));
+  EXPECT_THAT(step(Code::kTimeout, "JOIN_TIMEOUT"), HasSubstr("manager's address"));
+  EXPECT_THAT(step(Code::kUnavailable, "NO_LEADER"), HasSubstr("agentctl doctor"));
+  EXPECT_EQ(step(Code::kUnavailable, "OUTCOME_UNKNOWN"), "");
+  EXPECT_THAT(step(Code::kUnavailable, "NAME_NOT_RESOLVED"), HasSubstr("name service"));
+  EXPECT_THAT(step(Code::kResourceExhausted, ""), HasSubstr("free what is full"));
+  EXPECT_EQ(step(Code::kResourceExhausted, "", "try again later"), "");
 }
 
 TEST_F(SwarmAdmin, UpdateTriesAgainWhenSomebodyWasFaster) {

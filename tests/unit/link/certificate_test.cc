@@ -137,6 +137,16 @@ TEST(JoinToken, SaysWhatIsWrong) {
   EXPECT_THAT(why(token().substr(0, 40)), HasSubstr("is cut off"));
   EXPECT_THAT(why(token() + "a"), HasSubstr("is too long"));
   EXPECT_THAT(why(token() + "A"), HasSubstr("characters"));
+  EXPECT_THAT(why("  "), HasSubstr("does not begin with 'SWMTKN-'"));
+  EXPECT_THAT(why(token().insert(60, "\n")), HasSubstr("white space inside"));
+  EXPECT_THAT(why("--token " + token()), HasSubstr("white space inside"));
+}
+
+TEST(JoinToken, MayBeCopiedWithTheSpaceAroundIt) {
+  const auto parsed = parse_join_token(" \t" + token() + "\r\n");
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->secret, "0123456789abcdefghijklmno");
+  EXPECT_TRUE(check_root(*parsed, root().certificate));
 }
 
 TEST(JoinToken, SecretsCompareByContent) {

@@ -215,5 +215,32 @@ TEST(Validate, SecretsAreBounded) {
   EXPECT_TRUE(validate_secret_spec(spec, "config"));
 }
 
+TEST(Validate, SettingsOfASwarmHaveBounds) {
+  const auto why = [](auto change) {
+    v1::ClusterSpec spec;
+    change(spec);
+    const auto status = validate_cluster_spec(spec);
+    return status ? std::string() : status.error().message;
+  };
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  EXPECT_EQ(why([](auto&) {}), "");
+  for (const std::int64_t good : {kSecond, 3600 * kSecond}) {
+    EXPECT_EQ(why([&](auto& s) { s.set_heartbeat_period(good); }), "");
+  }
+  for (const std::int64_t bad : {-kSecond, kSecond - 1, 3600 * kSecond + 1}) {
+    EXPECT_EQ(why([&](auto& s) { s.set_heartbeat_period(bad); }),
+              "dispatcher-heartbeat is out of range: use 1s to 1h");
+  }
+  constexpr std::int64_t kYears20 = 20 * 365 * 24 * 3600 * kSecond;
+  EXPECT_EQ(why([](auto& s) { s.set_certificate_expiry(kYears20); }), "");
+  EXPECT_EQ(why([](auto& s) { s.set_certificate_expiry(kYears20 + 1); }),
+            "cert-expiry is too long: the maximum is 175200h, 20 years");
+  EXPECT_EQ(why([](auto& s) { s.set_certificate_expiry(-1); }), "cert-expiry is too short: the minimum is 1h");
+  EXPECT_EQ(why([](auto& s) { s.set_snapshot_interval(1); }), "");
+  EXPECT_EQ(why([](auto& s) { s.set_snapshot_interval(1'000'001); }),
+            "snapshot-interval is out of range: use 1 to 1000000");
+  EXPECT_EQ(why([](auto& s) { s.set_snapshots_kept(1'001); }), "max-snapshots is out of range: use 0 to 1000");
+}
+
 }  // namespace
 }  // namespace skep::model
