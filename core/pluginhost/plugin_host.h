@@ -85,6 +85,8 @@ class PluginHost {
   /// True once every enabled plugin runs or has said why not.
   [[nodiscard]] bool settled() const;
   [[nodiscard]] std::vector<plugin::v1::PluginInfo> list() const;
+  /// Where the host process of a plugin writes; there is none of an in-process one.
+  [[nodiscard]] std::string log_file(const std::string& id) const { return files_of(id).log; }
 
  private:
   enum class State { kStopped, kStarting, kRunning, kSuspect, kWaiting, kRefused, kDisabled };

@@ -23,6 +23,7 @@ namespace {
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 
 constexpr const char* kImageTag = "skep-conformance:1";
+constexpr std::size_t kTailShown = 4096;
 
 /// Pulls the image that runtimes with images run.
 Status pull(testing::Probe& probe, const std::string& image) {
@@ -61,6 +62,14 @@ void Report::add(const std::string& placement, const std::string& name, const St
 
 void Report::print_sum(const std::string& who) const {
   std::printf("%s: %d passed, %d failed, %d skipped\n", who.c_str(), passed_, failed_, skipped_);
+}
+
+void print_tail(Disk& disk, const std::string& file, const char* title) {
+  const auto content = disk.read_file(file);
+  if (content && !content->empty()) {
+    const std::string shown = content->substr(content->size() - std::min(content->size(), kTailShown));
+    std::printf("---- %s:\n%s%s", title, shown.c_str(), shown.back() == '\n' ? "" : "\n");
+  }
 }
 
 Bench::Bench(std::string directory, CatalogOptions catalog, std::string host_program)

@@ -103,6 +103,9 @@ class Bench : public testing::Probe {
 /// network namespace of its own. Before any thread exists.
 Status leave_network();
 
+/// Prints the end of a file, where it has one; `title` says whose words they are.
+void print_tail(Disk& disk, const std::string& file, const char* title);
+
 /// That `drivers` serve each of `kinds`.
 Status check_kinds(const std::vector<std::string>& kinds, const std::vector<bus::v1::DriverName>& drivers);
 

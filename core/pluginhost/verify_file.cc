@@ -2,9 +2,13 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <deque>
+#include <mutex>
 
 #include "core/pluginhost/file_safety.h"
 #include "core/pluginhost/verify_bench.h"
+#include "skep/log.h"
 
 namespace skep::host {
 namespace {
@@ -12,6 +16,44 @@ namespace {
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 
 constexpr Duration kUpLimit = 20s;
+constexpr std::size_t kComplaintsMax = 20;
+
+/// What agent and in-process plugins complain of meanwhile: ends and restarts of the plugin among it, which a case
+/// that fails does not know of.
+class Complaints {
+ public:
+  Complaints() {
+    log::set_level(LogLevel::kWarn);
+    log::set_sink([this](LogLevel, std::string_view line) { add(line); });
+  }
+  ~Complaints() {
+    log::set_sink([](LogLevel, std::string_view) {});
+  }
+  Complaints(const Complaints&) = delete;
+  Complaints& operator=(const Complaints&) = delete;
+
+  void print() {
+    const std::lock_guard lock(mutex_);
+    if (!lines_.empty()) {
+      std::printf("---- what the agent noticed:\n");
+    }
+    for (const std::string& line : lines_) {
+      std::printf("%s\n", line.c_str());
+    }
+  }
+
+ private:
+  void add(std::string_view line) {
+    const std::lock_guard lock(mutex_);
+    lines_.emplace_back(line);
+    if (lines_.size() > kComplaintsMax) {
+      lines_.pop_front();
+    }
+  }
+
+  std::mutex mutex_;
+  std::deque<std::string> lines_;
+};
 
 class FileBench final : public Bench {
  public:
@@ -34,6 +76,10 @@ class FileBench final : public Bench {
     }
     return settled ? ok()
                    : Status(Error{Code::kTimeout, "the plugin does not come up: " + plugins().list().front().reason()});
+  }
+
+  void print_output() {
+    print_tail(env().disk, plugins().log_file(id_), "what the plugin wrote");
   }
 
   Status crash() override {
@@ -73,7 +119,9 @@ Status run_placement(const std::string& file, const VerifyOptions& options, cons
                      const std::string& placement, Report& report) {
   SKEP_TRY_ASSIGN(const auto directory, Directory::make());
   SKEP_TRY(copy_plugin(file, directory->path()));
+  Complaints complaints;
   FileBench bench(directory->path(), manifest, placement, options.host_program);
+  const int failed_before = report.failed();
   SKEP_TRY(bench.open_agent());
   const Status started = bench.wait_running();
   report.add(placement, "start: loads, starts and says hello", started);
@@ -82,13 +130,16 @@ Status run_placement(const std::string& file, const VerifyOptions& options, cons
       run_suites(bench, driver, options, placement, [] { return true; }, report);
     }
   }
+  if (report.failed() > failed_before) {
+    complaints.print();
+    bench.print_output();
+  }
   return ok();
 }
 
 }  // namespace
 
 Result<bool> verify_file(const std::string& file, const VerifyOptions& options) {
-  log::set_level(LogLevel::kError);
   SKEP_TRY(check_writers(file));  // its owner may be a developer; an agent also wants root's or its own
   SKEP_TRY_ASSIGN(const Manifest manifest, read_manifest(file));
   const bool network = std::any_of(manifest.drivers.begin(), manifest.drivers.end(),

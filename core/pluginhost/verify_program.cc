@@ -22,7 +22,6 @@ constexpr const char* kPlacement = "external";
 constexpr Duration kHelloLimit = 15s;    // start to HELLO, as for files
 constexpr Duration kReattachLimit = 30s;  // agent there again to HELLO
 constexpr Duration kEndLimit = 5s;       // SIGTERM to its end
-constexpr std::size_t kOutputShown = 4096;
 constexpr std::size_t kNotesMax = 3;
 
 std::string ended_text(int code) {
@@ -95,13 +94,7 @@ class ProgramBench final : public Bench {
                : Status(Error{Code::kTimeout, "it still runs 5 s after SIGTERM"});
   }
 
-  void print_output() {
-    const auto content = env().disk.read_file(output_);
-    if (content && !content->empty()) {
-      const std::string shown = content->substr(content->size() - std::min(content->size(), kOutputShown));
-      std::printf("---- what the program wrote:\n%s%s", shown.c_str(), shown.back() == '\n' ? "" : "\n");
-    }
-  }
+  void print_output() { print_tail(env().disk, output_, "what the program wrote"); }
 
  protected:
   void on_joined(const std::string& id) override {
