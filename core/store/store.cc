@@ -261,8 +261,9 @@ Result<SubscriptionId> Store::subscribe_after(std::uint64_t after, OnCommit on_c
                      " are no longer kept; start again from a snapshot",
                  "SNAPSHOT_AGAIN"};
   }
+  const std::uint64_t known = after + (SKEP_MUTANT(kWatchResumesLate) ? 1 : 0);
   for (const auto& commit : history_) {
-    if (commit.index > after) {
+    if (commit.index > known) {
       on_commit(commit);
     }
   }

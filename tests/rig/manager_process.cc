@@ -53,7 +53,7 @@ void ManagerProcess::start(std::vector<consensus::v1::Member> bootstrap) {
   }
   control::ManagerConfig config;
   config.node_id = id;
-  config.cluster_id = "c1";
+  config.cluster_id = kClusterId;
   config.member_id = member_id;
   config.address = id + ":2377";
   config.bootstrap = std::move(bootstrap);

@@ -19,6 +19,8 @@
 
 namespace skep::rig {
 
+inline constexpr const char* kClusterId = "c1";
+
 /// What the managers of one world share.
 struct ManagerWorld {
   testing::ManualLoop& loop;

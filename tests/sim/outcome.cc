@@ -15,6 +15,37 @@ constexpr Least kWide{20, 200, 10, 20, 0};
 constexpr Least kNarrow{2, 10, 1, 10, 20};
 }  // namespace
 
+void Outcome::note(const raft::Message& message) {
+  using raft::MessageType;
+  switch (message.type) {
+    case MessageType::kPreVoteReply:
+      reached["pre-vote refused"] += message.reject ? 1 : 0;
+      break;
+    case MessageType::kVoteReply:
+      reached["vote refused"] += message.reject ? 1 : 0;
+      break;
+    case MessageType::kAppendReply:
+      reached["append refused"] += message.reject ? 1 : 0;
+      break;
+    case MessageType::kSnapshot:
+      ++reached["snapshot offered"];
+      break;
+    case MessageType::kTimeoutNow:
+      ++reached["election at once"];
+      break;
+    case MessageType::kReadIndex:
+      ++reached["read at a follower"];
+      break;
+    case MessageType::kPreVote:
+    case MessageType::kVote:
+    case MessageType::kAppend:
+    case MessageType::kHeartbeat:
+    case MessageType::kHeartbeatReply:
+    case MessageType::kReadIndexReply:
+      break;
+  }
+}
+
 std::size_t Outcome::faults_fired() const {
   std::size_t sum = 0;
   for (const auto& [name, count] : faults) {

@@ -6,6 +6,8 @@
 #include <map>
 #include <string>
 
+#include "plugins/consensus/raft/message.h"
+
 namespace skep::sim {
 
 /// Every so many seeds one is wide.
@@ -27,6 +29,10 @@ struct Shape {
   std::size_t clients = 0;  ///< of registers, for the check of linearizability
 };
 
+/// What a long run must have reached, or its seeds are not worth their time.
+inline constexpr const char* kSituations[] = {"append refused",  "election at once", "pre-vote refused", "read at a follower",
+                                              "snapshot offered", "vote refused",     "watch resumed"};
+
 struct Outcome {
   std::uint64_t seed = 0;
   std::string violation;  ///< empty: green
@@ -39,12 +45,15 @@ struct Outcome {
   std::size_t commits = 0;
   std::size_t elections = 0;   ///< terms that had a leader
   std::size_t operations = 0;  ///< of clients, checked for linearizability
+  std::size_t told = 0;        ///< events of a watcher, checked one by one
   std::uint64_t frames = 0;
   std::uint64_t frames_lost = 0;
   double virtual_minutes = 0;
   std::map<std::string, std::size_t> faults;  ///< those that really fired, operator's actions too
+  std::map<std::string, std::size_t> reached;  ///< situations that a run of many seeds must have been in
   std::uint64_t trace_hash = 0;
 
+  void note(const raft::Message& message);
   [[nodiscard]] std::size_t faults_fired() const;
   /// Empty: enough happened for the seed to count. Otherwise what there was too little of.
   [[nodiscard]] std::string why_it_does_not_count() const;

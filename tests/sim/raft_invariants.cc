@@ -2,13 +2,27 @@
 
 #include <algorithm>
 
+#include "skep/consensus.methods.h"
+#include "tests/rig/manager_process.h"
+
 namespace skep::sim {
 
 namespace {
+constexpr std::size_t kShort = 512;  // bytes
 constexpr raft::Index kMatchingDepth = 40;  // entries of two logs that are compared at one look
 
 std::string name(raft::MemberId id) { return "member " + std::to_string(id); }
 }  // namespace
+
+std::optional<raft::Message> raft_message(std::string_view header, std::string_view body) {
+  consensus::v1::DeliverRequest request;
+  if (body.size() > kShort || header.find(consensus::v1::methods::Deliver::kName) == std::string_view::npos ||
+      !request.ParseFromArray(body.data(), static_cast<int>(body.size()))) {
+    return std::nullopt;
+  }
+  auto message = raft::decode_message(request.message(), rig::kClusterId);
+  return message ? std::optional(*std::move(message)) : std::nullopt;
+}
 
 void RaftInvariants::look(const std::vector<Member>& members) {
   for (const Member& member : members) {
@@ -78,6 +92,20 @@ void RaftInvariants::check_complete(const Member& leader) {
                " without committed entry " + std::to_string(it->first));
       return;
     }
+  }
+}
+
+void RaftInvariants::look_at(const raft::Message& message) {
+  const bool granted = message.type == raft::MessageType::kVoteReply && !message.reject;
+  if (!granted && message.type != raft::MessageType::kVote) {
+    return;
+  }
+  // Who asks for votes has its own.
+  const raft::MemberId candidate = granted ? message.to : message.from;
+  const auto [known, is_new] = voted_.try_emplace({message.from, message.term}, candidate);
+  if (known->second != candidate) {
+    violate_(name(message.from) + " voted in term " + std::to_string(message.term) + " for " + name(known->second) +
+             " and for " + name(candidate));
   }
 }
 

@@ -1,17 +1,22 @@
 #pragma once
 
-// What must always hold of the logs: one leader per term, logs that agree on an entry agree on all
-// before it, a new leader holds what earlier ones committed, terms and commits never go back.
+// What must always hold of the logs: one leader and one vote per term, logs that agree on an entry agree on
+// all before it, a new leader holds what earlier ones committed, terms and commits never go back.
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "plugins/consensus/raft/raft.h"
 
 namespace skep::sim {
+
+/// The message between members that a frame carries. Only short ones: large ones hold entries or a state.
+std::optional<raft::Message> raft_message(std::string_view header, std::string_view body);
 
 class RaftInvariants {
  public:
@@ -25,6 +30,8 @@ class RaftInvariants {
 
   /// At every moment that may be worth it.
   void look(const std::vector<Member>& members);
+  /// Every message that arrives: what members promised each other.
+  void look_at(const raft::Message& message);
   /// The process ended: what it had seen and not synced is no promise.
   void restarted(raft::MemberId id) { seen_.erase(id); }
 
@@ -49,6 +56,7 @@ class RaftInvariants {
 
   std::function<void(const std::string&)> violate_;
   std::map<raft::Term, raft::MemberId> leader_of_;
+  std::map<std::pair<raft::MemberId, raft::Term>, raft::MemberId> voted_;  // whom a member gave its vote
   std::map<raft::Index, Committed> committed_;
   std::map<raft::MemberId, Seen> seen_;
 };

@@ -7,6 +7,7 @@ namespace skep::sim {
 
 namespace {
 
+constexpr std::uint64_t kLong = 60;   // narrow seeds of a run that must have reached everything
 constexpr double kUselessMax = 0.03;  // share of seeds that may not count
 
 using Count = unsigned long long;
@@ -31,24 +32,36 @@ void Totals::add(const Outcome& outcome) {
   commits += outcome.commits;
   joined += outcome.joined;
   minutes += outcome.virtual_minutes;
+  told += outcome.told;
   for (const auto& [name, count] : outcome.faults) {
     faults[name] += count;
+  }
+  for (const auto& [name, count] : outcome.reached) {
+    reached[name] += count;
   }
 }
 
 void Totals::print(double seconds, double cpu) const {
   const double seeds = static_cast<double>(std::max<std::uint64_t>(green + useless, 1));
   std::printf("%llu seeds green (%llu wide, %llu sealed), %llu did not count; %.1f virtual hours, %llu elections, "
-              "%llu managers joined, %llu tasks, %llu commits, %llu client operations linearizable; "
-              "%.2f s and %.2f s of CPU per seed\nfaults that fired: %s\n",
+              "%llu managers joined, %llu tasks, %llu commits, %llu client operations linearizable, "
+              "%llu events watched; %.2f s and %.2f s of CPU per seed\nfaults that fired: %s\nreached: %s\n",
               static_cast<Count>(green), static_cast<Count>(wide), static_cast<Count>(sealed),
               static_cast<Count>(useless), minutes / 60, static_cast<Count>(elections), static_cast<Count>(joined),
               static_cast<Count>(tasks), static_cast<Count>(commits), static_cast<Count>(operations),
-              seconds / seeds, cpu / seeds, list(faults).c_str());
+              static_cast<Count>(told), seconds / seeds, cpu / seeds, list(faults).c_str(), list(reached).c_str());
 }
 
 bool Totals::enough() const {
-  return green > 0 && static_cast<double>(useless) <=
+  bool all_reached = true;
+  for (const char* situation : kSituations) {
+    const auto found = reached.find(situation);
+    if (green >= wide + kLong && (found == reached.end() || found->second == 0)) {
+      std::printf("never reached: %s\n", situation);
+      all_reached = false;
+    }
+  }
+  return all_reached && green > 0 && static_cast<double>(useless) <=
                           std::max(1.0, kUselessMax * static_cast<double>(green + useless));
 }
 

@@ -21,12 +21,14 @@ struct Totals {
   std::uint64_t commits = 0;
   std::uint64_t joined = 0;
   double minutes = 0;
+  std::uint64_t told = 0;
   std::map<std::string, std::size_t> faults;
+  std::map<std::string, std::size_t> reached;
 
   void add(const Outcome& outcome);
   /// `seconds` of wall time, `cpu` of this process.
   void print(double seconds, double cpu) const;
-  /// False: too many seeds did not count.
+  /// False: too many seeds did not count, or a long run never was in one of kSituations. Says which.
   [[nodiscard]] bool enough() const;
 };
 

@@ -10,6 +10,7 @@ constexpr Duration kGoalHolds = 30s;   // reached means that it stays
 constexpr Duration kNarrowGoalHolds = 12s;
 constexpr Duration kStep = 250ms;
 constexpr Duration kLookEvery = 1s;     // at the whole cluster while nothing is committed
+constexpr Duration kToldWithin = 20s;  // it looks for another manager after 10 s at most
 constexpr Duration kUndisturbed = 60s;  // what happened longer ago is no excuse
 constexpr std::size_t kPendingMax = 50'000;
 }  // namespace
@@ -23,6 +24,7 @@ World::World(std::uint64_t seed, Trace::Keep keep)
       raft_invariants_([this](const std::string& what) { invariants_.violate(what); }),
       network_(loop_, bus_, rng_),
       clients_(loop_, rng_, [this] { return any_user(); }),
+      watcher_(loop_, seed, [this] { return users(); }, [this](const std::string& what) { invariants_.violate(what); }),
       manager_world_{loop_, bus_, [this](const std::string& from, const std::string& to) {
                        return network_.connects(from, to);
                      }} {
@@ -50,7 +52,13 @@ World::World(std::uint64_t seed, Trace::Keep keep)
     }
   };
   bus_.set_tap([this](const std::string& from, const std::string& to, std::string_view header,
-                      std::string_view body) { trace_.frame(loop_.now(), from, to, header, body); });
+                      std::string_view body) {
+    trace_.frame(loop_.now(), from, to, header, body);
+    if (const auto message = raft_message(header, body)) {
+      raft_invariants_.look_at(*message);
+      outcome_.note(*message);
+    }
+  });
 }
 
 World::~World() {
@@ -79,6 +87,7 @@ Outcome World::run() {
     return outcome();
   }
   clients_.start(shape_.clients);
+  watcher_.start();
   schedule_faults();
   run_with_faults();
   if (!must_stop()) {
@@ -128,7 +137,7 @@ void World::run_healed() {
       since = loop_.now();
     }
     if (loop_.now() - since > goal_holds()) {
-      return;
+      return watcher_.check_told(kToldWithin);
     }
   }
   invariants_.violate("goal not reached in time: " + unmet_goal());
@@ -164,6 +173,10 @@ Outcome World::outcome() {
   out.commits = invariants_.commits();
   out.elections = raft_invariants_.elections();
   out.operations = clients_.answered();
+  out.told = watcher_.told();
+  if (watcher_.resumed() > 0) {
+    out.reached["watch resumed"] = watcher_.resumed();
+  }
   out.frames = bus_.frames();
   out.frames_lost = network_.lost();
   out.trace_hash = trace_.hash();

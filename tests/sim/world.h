@@ -17,6 +17,7 @@
 #include "sim_node.h"
 #include "tests/rig/manager_process.h"
 #include "trace.h"
+#include "watch_client.h"
 
 namespace skep::sim {
 
@@ -92,6 +93,7 @@ class World {
   Manager* victim();
   [[nodiscard]] Manager* leader() const;
   [[nodiscard]] rpc::Caller* any_user();
+  [[nodiscard]] std::vector<rpc::Caller*> users() const;
 
   // world_members.cc
   void change_members();
@@ -132,6 +134,7 @@ class World {
   RaftInvariants raft_invariants_;
   Network network_;
   RegisterClients clients_;
+  WatchClient watcher_;
   Shape shape_;
   rpc::MethodTable no_methods_;
   rig::ManagerWorld manager_world_;

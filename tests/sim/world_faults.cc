@@ -163,8 +163,12 @@ void World::slow_down() {
 void World::lose_messages() {
   fire("messages lost");
   disturb_all();
+  watcher_.pause();
   network_.begin_loss(1 + rng_.below(30));
-  loop_.run_after(between(1s, 15s), [this] { network_.end_loss(); });
+  loop_.run_after(between(1s, 15s), [this] {
+    network_.end_loss();
+    watcher_.go_on();
+  });
 }
 
 void World::lose_node_power(SimNode& node) {
@@ -245,6 +249,7 @@ void World::heal() {
   disturb_all();
   network_.slow_until({}, {});
   network_.end_loss();
+  watcher_.go_on();
   loop_.cancel_timer(heal_network_);
   network_.heal();
   heal_managers();

@@ -52,6 +52,16 @@ rpc::Caller* World::any_user() {
   return manager == nullptr ? nullptr : manager->user;
 }
 
+std::vector<rpc::Caller*> World::users() const {
+  std::vector<rpc::Caller*> found;
+  for (const auto& [id, manager] : managers_) {
+    if (manager->runs() && !manager->removed) {
+      found.push_back(manager->user);
+    }
+  }
+  return found;
+}
+
 /// Its connections closed: others on this network get to know at once, unless they are cut off.
 void World::tell_gone(const std::string& gone) {
   for (const auto& [id, manager] : managers_) {

@@ -60,6 +60,7 @@ void World::watch(Manager& manager) {
   store.subscribe([this, &manager, &store](const store::Commit& commit) {
     if (invariants_.on_commit(manager.id, store, commit, loop_.now())) {
       trace_.note(loop_.now(), "commit", commit.index);
+      watcher_.on_commit(commit);
       for (const store::Event& event : commit.events) {
         trace_.note(loop_.now(), event.id, static_cast<std::uint64_t>(event.action));
       }

@@ -52,6 +52,7 @@ enum class Mutant {
   kOverwrittenCountsAsDone,
   kBarrierDoesNotWait,
   kLostWritesTriedAgain,
+  kWatchResumesLate,
   // nodes and tasks
   kNoGraceForNewLeader,
   kAssignmentsForgotten,
@@ -106,6 +107,7 @@ inline constexpr auto kMutants = std::to_array<MutantInfo>({
     {Mutant::kOverwrittenCountsAsDone, "OverwrittenCountsAsDone", "a change whose entry another leader replaced is done"},
     {Mutant::kBarrierDoesNotWait, "BarrierDoesNotWait", "a read does not wait until what was committed is applied"},
     {Mutant::kLostWritesTriedAgain, "LostWritesTriedAgain", "a write whose answer was lost is done twice"},
+    {Mutant::kWatchResumesLate, "WatchResumesLate", "a watch that is resumed skips the first change"},
     {Mutant::kNoGraceForNewLeader, "NoGraceForNewLeader", "a new leader trusts timers it never set (ROCm/spur #624)"},
     {Mutant::kAssignmentsForgotten, "AssignmentsForgotten", "what changed while a message was sent is not sent"},
     {Mutant::kTaskStatesGoBack, "TaskStatesGoBack", "a late report replaces a newer one"},
