@@ -9,6 +9,8 @@
 //   ready 1 [unwritten]               one round of member 1, printed; or one that dies in its write
 //   deliver [1->2] [type] [count]     one by one, in order; drop loses them, repeat keeps them too
 //   stabilize [1 2 ...]               rounds and deliveries among them until nothing happens
+//   heir 1 | hand-over 1              who it would name; the request goes beside its rounds
+//   aside 1 | reluctant 1 [no]        what a member with a bad disk does
 //   compact 1 5 | restart 1 [unapplied] | installed 1 | unreachable 1 2
 //   state | progress 1 | log 1 | quiet | loud
 
@@ -95,6 +97,16 @@ class Cluster {
       report(raft.read_index(w.at(2)));
     } else if (verb == "forget") {
       raft.report_leader_gone();
+    } else if (verb == "heir") {
+      out_ << raft.best_heir() << "\n";
+    } else if (verb == "hand-over") {
+      const std::vector<Message> request{raft.ask_to_lead(raft.best_heir())};
+      note(id, "send " + show(request[0]));
+      dispatch(id, request);
+    } else if (verb == "aside") {
+      raft.step_aside();
+    } else if (verb == "reluctant") {
+      raft.set_reluctant(w.size() == 2);
     } else if (verb == "installed") {
       nodes_.at(id).applied = nodes_.at(id).wal->mark().index;
       raft.state_installed();

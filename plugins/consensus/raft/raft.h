@@ -14,55 +14,14 @@
 //
 // Throws BrokenInvariant when it finds itself wrong; the member must then stop for good.
 
-#include <functional>
 #include <map>
 
 #include "plugins/consensus/raft/membership.h"
-#include "plugins/consensus/raft/message.h"
-#include "plugins/consensus/raft/progress.h"
 #include "plugins/consensus/raft/raft_log.h"
 #include "plugins/consensus/raft/read_barriers.h"
+#include "plugins/consensus/raft/ready.h"
 
 namespace skep::raft {
-
-enum class Role : std::uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
-std::string_view role_name(Role role);
-
-struct RaftOptions {
-  MemberId id = kNobody;
-  unsigned election_ticks = 10;  ///< the timeout is drawn from [election_ticks, 2 * election_ticks)
-  unsigned heartbeat_ticks = 1;
-  bool pre_vote = true;
-  bool check_quorum = true;
-  FlowLimits flow = {};
-  std::size_t uncommitted_bytes_max = 64ULL << 20;
-  std::size_t ready_bytes_max = 4ULL << 20;  ///< of entries, to write and committed, per Ready
-  std::function<std::uint64_t(std::uint64_t bound)> random;
-};
-
-struct SoftState {
-  MemberId leader = kNobody;
-  Role role = Role::kFollower;
-  bool operator==(const SoftState&) const = default;
-};
-
-/// A read that came with `context` may be served once `index` is applied.
-struct ReadState {
-  Index index = 0;
-  std::string context;
-};
-
-struct Ready {
-  std::optional<SoftState> soft_state;  ///< when it changed
-  std::optional<HardState> hard_state;  ///< when it changed
-  std::vector<Entry> entries;           ///< to write
-  std::optional<SnapshotMark> snapshot; ///< to write: the log is replaced by it
-  std::vector<Message> messages;            ///< may leave at once
-  std::vector<Message> messages_after_sync; ///< promise what is written here
-  std::vector<Entry> committed;
-  std::vector<ReadState> reads;
-  bool must_sync = false;
-};
 
 class Raft {
  public:
@@ -89,6 +48,15 @@ class Raft {
   void campaign();
   /// kInvalidArgument: no voter of that id. kUnavailable: not the leader.
   Status transfer_leadership(MemberId to);
+  /// Of a leader that is to leave (raft_leaving.cc): the voter that has most of the log, when the others that answered
+  /// lately are a majority without this member; else kNobody.
+  [[nodiscard]] MemberId best_heir() const;
+  /// What asks `heir` to stand at once. A leader that cannot store sends it beside the rounds: it promises nothing.
+  [[nodiscard]] Message ask_to_lead(MemberId heir) const;
+  /// Follows from now on, without knowing whom. Nothing when it does not lead.
+  void step_aside();
+  /// Stands for election later than the others do, so only when none of them wins.
+  void set_reluctant(bool reluctant);
   void report_unreachable(MemberId id);
   /// The connection to the leader closed: forget it, so that its lease no longer binds this member,
   /// and stand for election soon.
@@ -136,6 +104,7 @@ class Raft {
   bool step_term(const Message& message);
   void step_candidate(Message& message);
   void draw_election_timeout();
+  [[nodiscard]] unsigned reluctance() const { return reluctant_ ? 2 * options_.election_ticks : 0; }
   [[nodiscard]] bool unapplied_config_change() const;
   // raft_leader.cc, raft_leaving.cc
   void step_leader(Message& message);
@@ -173,6 +142,7 @@ class Raft {
   MemberId leader_ = kNobody;
   MemberId transferee_ = kNobody;
   bool awaits_state_ = false;
+  bool reluctant_ = false;
   Membership members_;
   Quorum quorum_;
   std::map<MemberId, Progress> progress_;

@@ -1,5 +1,5 @@
 // Several drivers over memory disks and a network that loses, delays, reorders and cuts, with crashes
-// that lose unsynced writes, failing disks and changes of the members: a small simulator with seeds.
+// that lose unsynced writes, failing, full and slow disks and changes of the members: a small simulator with seeds.
 // Always: one leader per term, all states the same at every index, nothing acknowledged is lost.
 // Once faults stop: a leader, and everybody catches up. SKEP_SEEDS=n, SKEP_FIRST_SEED=k.
 
@@ -9,6 +9,7 @@
 
 #include "plugins/consensus/raft/raft_driver.h"
 #include "plugins/consensus/raft/testing/show.h"
+#include "plugins/consensus/raft/testing/slow_disk.h"
 #include "skep/log.h"
 #include "skep/testing/manual_env.h"
 
@@ -24,7 +25,7 @@ namespace methods = consensus::v1::methods;
 
 struct Stats {
   std::uint64_t crashes = 0, disk_errors = 0, cuts = 0, elections = 0, fetches = 0, changes = 0;
-  std::uint64_t acknowledged = 0, messages = 0, lost = 0, transfers = 0, compactions = 0;
+  std::uint64_t acknowledged = 0, messages = 0, lost = 0, transfers = 0, compactions = 0, full = 0, slow = 0;
 };
 
 class World;
@@ -48,6 +49,8 @@ class Manager final : public rpc::Caller {
   World& world;
   const MemberId id;
   MemoryDisk disk;
+  DiskClock clock;
+  SlowDisk slow_disk{disk, clock};
   std::unique_ptr<RaftDriver> driver;
   std::vector<v1::Entry> state;    ///< applied
   std::vector<v1::Entry> durable;  ///< what survives a crash
@@ -114,17 +117,18 @@ class World {
   std::uint64_t writes_ = 0;
 };
 
-Manager::Manager(World& world_of, MemberId id_of) : world(world_of), id(id_of) {
+Manager::Manager(World& world_of, MemberId id_of) : world(world_of), id(id_of), clock(world_of.loop) {
   start_.set_state_dir("/state");
   (*start_.mutable_config())["segment_kib"] = "8";
   (*start_.mutable_config())["trailing_entries"] = "4";
   (*start_.mutable_config())["snapshot_entries"] = "15";
-  env_.reset(new Env{world.loop, world.random, world.loop, world.workers, disk, world.subprocess});
+  env_.reset(new Env{clock, world.random, world.loop, world.workers, slow_disk, world.subprocess});
 }
 
 void Manager::boot(bool founder) {
   ++incarnation;
   state = durable;
+  disk.set_capacity(UINT64_MAX);  // whoever starts it made room
   driver = std::make_unique<RaftDriver>();
   ASSERT_TRUE(driver->start({*env_, *this, start_}));
   v1::StartRequest request;
@@ -319,7 +323,7 @@ void World::change_members() {
 void World::fault() {
   auto it = std::next(managers.begin(), static_cast<std::ptrdiff_t>(random.below(managers.size())));
   Manager& victim = *it->second;
-  switch (random.below(9)) {
+  switch (random.below(11)) {
     case 0:
     case 1:
       if (victim.running()) {
@@ -339,11 +343,19 @@ void World::fault() {
       }
       break;
     case 7: change_members(); break;
+    case 8:
+      ++stats.full;
+      victim.disk.set_capacity(random.chance(30) ? UINT64_MAX : UINT64_MAX - *victim.disk.free_bytes("/"));
+      break;
+    case 9:
+      ++stats.slow;
+      victim.slow_disk.sync_takes = random.chance(30) ? 0ms : Duration(random.below(3'000'000'000));
+      break;
     default: victim.sync_state(); break;
   }
   // A poisoned member is started again, as its agent would be.
   for (auto& [id, manager] : managers) {
-    if (manager->running() && !manager->driver->status().healthy()) {
+    if (manager->running() && !manager->driver->consensus_status().error().empty()) {
       manager->crash();
     }
   }
@@ -397,6 +409,8 @@ void World::run() {
   delay_max = 2ms;
   for (auto& [id, manager] : managers) {
     manager->disk.fail_call(0, {});
+    manager->disk.set_capacity(UINT64_MAX);
+    manager->slow_disk.sync_takes = 0ms;
     if (manager->running() && !manager->driver->status().healthy()) {
       manager->crash();
     }
@@ -437,6 +451,8 @@ TEST(RaftCluster, KeepsItsPromisesUnderFaults) {
     total.messages += one.messages;
     total.lost += one.lost;
     total.transfers += one.transfers;
+    total.full += one.full;
+    total.slow += one.slow;
     for (auto& [id, manager] : world->managers) {
       manager->driver.reset();
     }
@@ -446,13 +462,14 @@ TEST(RaftCluster, KeepsItsPromisesUnderFaults) {
     std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
   });
   std::printf("seeds %llu crashes %llu disk errors %llu cuts %llu elections %llu fetches %llu changes %llu "
-              "transfers %llu writes %llu messages %llu lost %llu\n",
+              "transfers %llu writes %llu messages %llu lost %llu full %llu slow %llu\n",
               static_cast<unsigned long long>(count), static_cast<unsigned long long>(total.crashes),
               static_cast<unsigned long long>(total.disk_errors), static_cast<unsigned long long>(total.cuts),
               static_cast<unsigned long long>(total.elections), static_cast<unsigned long long>(total.fetches),
               static_cast<unsigned long long>(total.changes), static_cast<unsigned long long>(total.transfers),
               static_cast<unsigned long long>(total.acknowledged), static_cast<unsigned long long>(total.messages),
-              static_cast<unsigned long long>(total.lost));
+              static_cast<unsigned long long>(total.lost), static_cast<unsigned long long>(total.full),
+              static_cast<unsigned long long>(total.slow));
   if (count >= 20) {
     EXPECT_GT(total.acknowledged, count * 10);
     EXPECT_GT(total.crashes, count);

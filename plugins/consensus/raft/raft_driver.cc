@@ -24,6 +24,7 @@ Status RaftDriver::start(const DriverContext& context) {
   env_ = &context.env;
   core_ = &context.core;
   directory_ = context.start.state_dir() + "/log";
+  hand_over_.emplace(config_.tick * config_.election_ticks);
   alive_ = std::make_shared<char>();
   // Contexts of reads are never used twice, also not by the next process (etcd #20418).
   read_prefix_ = env_->random.bytes(8);
@@ -43,7 +44,7 @@ void RaftDriver::stop() {
 }
 
 void RaftDriver::close_log() {
-  for (TimerId* timer : {&tick_timer_, &stall_timer_, &delivery_timer_, &fetch_timer_}) {
+  for (TimerId* timer : {&tick_timer_, &stall_timer_, &room_timer_, &delivery_timer_, &fetch_timer_}) {
     env_->loop.cancel_timer(std::exchange(*timer, 0));
   }
   const Error stopped{Code::kTimeout, "the log is being closed; whether it took this is unknown",
@@ -53,6 +54,8 @@ void RaftDriver::close_log() {
   }
   fail_reads({Code::kUnavailable, "the log is being closed", "LOG_CLOSED"});
   stalled_.reset();
+  stepping_aside_ = false;
+  hand_over_->on_room();
   unsynced_bytes_ = 0;
   raft_.reset();
   wal_.reset();
@@ -109,7 +112,8 @@ void RaftDriver::give_up(const Error& error) {
   SKEP_ERROR("raft gives up its role", {"error", error.message});
   failure_ = error;
   stalled_.reset();
-  for (TimerId* timer : {&tick_timer_, &stall_timer_, &fetch_timer_}) {
+  hand_over_->on_room();
+  for (TimerId* timer : {&tick_timer_, &stall_timer_, &room_timer_, &fetch_timer_}) {
     env_->loop.cancel_timer(std::exchange(*timer, 0));
   }
   for (auto& [index, proposal] : std::exchange(proposals_, {})) {
@@ -131,6 +135,8 @@ void RaftDriver::propose(const v1::ProposeRequest& request, Reply<v1::ProposeRes
     if (auto room = wal_->reserve(unsynced_bytes_ + bytes); !room) {
       if (wal_->poison()) {
         give_up(room.error());
+      } else {
+        out_of_room(room.error(), unsynced_bytes_ + bytes);
       }
       return reply(std::move(room).error());
     }
@@ -228,14 +234,14 @@ v1::StatusResponse RaftDriver::consensus_status() {
   v1::StatusResponse response;
   if (failure_) {
     response.set_error(failure_->message);
-  } else if (stalled_) {
-    response.set_error("waits for disk space");
+  } else if (hand_over_ && hand_over_->full() != nullptr) {
+    response.set_stalled(*hand_over_->full());
   }
   response.set_member_id(member_);
   if (raft_ == nullptr) {
     return response;
   }
-  response.set_leader(failure_ ? kNobody : raft_->leader());
+  response.set_leader(failure_ || stepping_aside_ ? kNobody : raft_->leader());
   response.set_term(raft_->term());
   response.set_commit_index(raft_->log().committed());
   response.set_applied_index(delivery_.acknowledged());

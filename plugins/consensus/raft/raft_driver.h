@@ -14,6 +14,7 @@
 
 #include "plugins/consensus/raft/announcer.h"
 #include "plugins/consensus/raft/delivery.h"
+#include "plugins/consensus/raft/hand_over.h"
 #include "plugins/consensus/raft/raft.h"
 #include "plugins/consensus/raft/wal.h"
 #include "skep/consensus.h"
@@ -77,6 +78,9 @@ class RaftDriver final : public ConsensusDriver {
   void finish(const Ready& ready);
   void stall(Ready ready, const Error& error);
   void retry_stalled();
+  void out_of_room(const Error& why, std::size_t bytes);
+  void look_for_room();
+  void consider_hand_over();
   void answer_accepted(const Ready& ready);
   void answer_reads(const Ready& ready);
   void fail_reads(const Error& error);
@@ -125,12 +129,15 @@ class RaftDriver final : public ConsensusDriver {
   std::uint64_t read_counter_ = 0;
   std::optional<Ready> stalled_;  ///< waits for disk space; the state machine stands still
   std::optional<Error> failure_;  ///< gave up because of it
+  std::optional<HandOver> hand_over_;  ///< what the disk is like; set in start()
+  bool stepping_aside_ = false;        ///< handed over while stalled: follows once the log takes entries again
   Index snapshot_wanted_at_ = 0;
   bool fetching_ = false;  ///< the core was asked for the state at the mark
   bool pump_scheduled_ = false;
   bool recovering_ = false;  ///< the log is only read, see StartRequest.recover
   TimerId tick_timer_ = 0;
   TimerId stall_timer_ = 0;
+  TimerId room_timer_ = 0;
   TimerId delivery_timer_ = 0;
   TimerId fetch_timer_ = 0;
   std::shared_ptr<char> alive_;  ///< callbacks hold it weakly: they may outlive stop()

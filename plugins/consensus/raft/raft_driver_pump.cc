@@ -15,7 +15,6 @@ namespace methods = consensus::v1::methods;
 
 constexpr std::size_t kBatchBytesMax = 1ULL << 20;
 constexpr Index kBatchEntriesMax = 1'024;
-constexpr std::chrono::milliseconds kStallPause{200};
 constexpr std::chrono::milliseconds kDeliveryDeadline{30'000};
 constexpr std::chrono::milliseconds kDeliveryPauseMin{20};
 constexpr std::chrono::milliseconds kDeliveryPauseMax{1'000};
@@ -70,11 +69,13 @@ void RaftDriver::run_rounds() {
     }
     finish(ready);
   }
+  consider_hand_over();
   fetch_state();
   deliver_committed();
 }
 
 Status RaftDriver::persist(const Ready& ready) {
+  const TimePoint began = env_->clock.now();
   if (ready.snapshot) {
     SnapshotMark mark = *ready.snapshot;
     mark.fetched = true;
@@ -89,12 +90,20 @@ Status RaftDriver::persist(const Ready& ready) {
     const bool news = newest_state_ != wal_->hard_state();
     SKEP_TRY(wal_->append(ready.entries, news ? std::optional(newest_state_) : std::nullopt));
   }
-  return ready.must_sync ? wal_->sync() : ok();
+  if (ready.must_sync) {
+    SKEP_TRY(wal_->sync());
+    const TimePoint now = env_->clock.now();
+    hand_over_->on_sync(now, now - began);
+  }
+  return ok();
 }
 
 void RaftDriver::finish(const Ready& ready) {
   send_messages(ready.messages_after_sync);
   raft_->advance(ready);
+  if (std::exchange(stepping_aside_, false)) {
+    raft_->step_aside();
+  }
   if (!ready.entries.empty()) {
     answer_accepted(ready);
   }
@@ -113,33 +122,6 @@ void RaftDriver::finish(const Ready& ready) {
       fail_reads({Code::kUnavailable, "there is no leader now, try again", "NOT_LEADER"});
     }
   }
-}
-
-void RaftDriver::stall(Ready ready, const Error& error) {
-  SKEP_WARN("raft waits for disk space", {"error", error.message});
-  ready.messages.clear();  // Sent already.
-  stalled_ = std::move(ready);
-  retry_stalled();
-}
-
-void RaftDriver::retry_stalled() {
-  stall_timer_ = env_->loop.run_after(kStallPause, [this] {
-    stall_timer_ = 0;
-    guarded([this] {
-      const Status persisted = persist(*stalled_);
-      if (!persisted && wal_->poison()) {
-        return give_up(persisted.error());
-      }
-      if (!persisted) {
-        return retry_stalled();
-      }
-      SKEP_INFO("raft goes on: there is disk space again", {"last", wal_->last_index()});
-      const Ready ready = std::move(*stalled_);
-      stalled_.reset();
-      finish(ready);
-    });
-    schedule_pump();
-  });
 }
 
 void RaftDriver::answer_accepted(const Ready& ready) {
@@ -181,8 +163,8 @@ void RaftDriver::answer_reads(const Ready& ready) {
 
 void RaftDriver::announce_leadership() {
   v1::LeadershipRequest request;
-  request.set_leader(raft_->role() == Role::kLeader);
-  request.set_leader_id(raft_->leader());
+  request.set_leader(raft_->role() == Role::kLeader && !stepping_aside_);
+  request.set_leader_id(stepping_aside_ ? kNobody : raft_->leader());
   request.set_term(raft_->term());
   leadership_->announce(std::move(request));
 }

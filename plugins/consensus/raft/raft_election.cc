@@ -6,8 +6,8 @@
 namespace skep::raft {
 
 void Raft::draw_election_timeout() {
-  election_timeout_ =
-      options_.election_ticks + static_cast<unsigned>(options_.random(options_.election_ticks));
+  election_timeout_ = options_.election_ticks + reluctance() +
+                      static_cast<unsigned>(options_.random(options_.election_ticks));
 }
 
 void Raft::tick() {

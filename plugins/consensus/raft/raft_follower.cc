@@ -98,10 +98,11 @@ void Raft::report_leader_gone() {
     return;
   }
   // One after the other, each two ticks after the one before, the leader left out: whoever is first
-  // wins before the next stands, so that votes do not split.
+  // wins before the next stands, so that votes do not split. Who is reluctant comes behind all.
   std::set<MemberId> others = quorum_.all();
   others.erase(std::exchange(leader_, kNobody));
-  const auto rank = static_cast<unsigned>(std::distance(others.begin(), others.lower_bound(options_.id)));
+  const auto rank = static_cast<unsigned>(std::distance(
+      others.begin(), reluctant_ ? others.end() : others.lower_bound(options_.id)));
   const unsigned wait = std::min(election_timeout_, 1 + 2 * rank);
   election_elapsed_ = std::max(election_elapsed_, election_timeout_ - wait);
 }

@@ -42,4 +42,37 @@ std::pair<MemberId, Index> Raft::find_heir(Index index) const {
   return {kNobody, 0};
 }
 
+MemberId Raft::best_heir() const {
+  MemberId best = kNobody;
+  Index most = 0;
+  std::map<MemberId, bool> answers;
+  for (const auto& [id, progress] : progress_) {
+    const bool here = id != options_.id && progress.silent_ticks < options_.election_ticks;
+    answers[id] = here;
+    if (here && quorum_.contains(id) && progress.state != ProgressState::kSnapshot &&
+        (best == kNobody || progress.match > most)) {
+      best = id;
+      most = progress.match;
+    }
+  }
+  // Without a majority of others the heir would wait for this member's disk as well.
+  return quorum_.vote_result(answers) == VoteResult::kWon ? best : kNobody;
+}
+
+Message Raft::ask_to_lead(MemberId heir) const {
+  return {.type = MessageType::kTimeoutNow, .to = heir, .from = options_.id, .term = term_};
+}
+
+void Raft::step_aside() {
+  if (role_ == Role::kLeader) {
+    become_follower(term_, kNobody);
+  }
+}
+
+void Raft::set_reluctant(bool reluctant) {
+  election_timeout_ -= reluctance();
+  reluctant_ = reluctant;
+  election_timeout_ += reluctance();
+}
+
 }  // namespace skep::raft
