@@ -68,14 +68,21 @@ find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 
-# skep_sanitizer_environment(TEST): what the sanitizers' runtimes are told while it runs. Time is generous: they
-# slow everything down.
-function(skep_sanitizer_environment test)
+# skep_sanitizer_time(TEST): time is generous, sanitizers slow everything down.
+function(skep_sanitizer_time test)
   if(SKEP_SANITIZE)
     get_test_property(${test} TIMEOUT timeout)
     math(EXPR timeout "${timeout} * 3")
     set_tests_properties(${test} PROPERTIES TIMEOUT ${timeout})
-    set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT
-      "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1;TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp:second_deadlock_stack=1")
+  endif()
+endfunction()
+
+# skep_sanitizer_options(PROGRAM): what the sanitizers' runtimes are told comes with the program.
+if(SKEP_SANITIZE)
+  add_library(skep_sanitizer_options OBJECT ${PROJECT_SOURCE_DIR}/tests/sanitizer_options.cc)
+endif()
+function(skep_sanitizer_options program)
+  if(SKEP_SANITIZE)
+    target_link_libraries(${program} PRIVATE skep_sanitizer_options)
   endif()
 endfunction()

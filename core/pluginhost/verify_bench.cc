@@ -23,7 +23,7 @@ namespace {
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 
 constexpr const char* kImageTag = "skep-conformance:1";
-constexpr std::size_t kTailShown = 4096;
+constexpr std::size_t kTailShown = 16 * 1024;
 
 /// Pulls the image that runtimes with images run.
 Status pull(testing::Probe& probe, const std::string& image) {
