@@ -4,6 +4,7 @@
 #include <iterator>
 #include <set>
 
+#include "core/model/constraint.h"
 #include "core/model/defaults.h"
 #include "core/model/resources.h"
 #include "core/model/task_state.h"
@@ -103,6 +104,9 @@ void Invariants::check_task(const store::View& view, const pb::Task* before, con
       violate("task " + after.id() + " moved from one node to another");
     }
   }
+  if (!after.node_id().empty() && (before == nullptr || before->node_id().empty())) {
+    check_assignment(view, after);
+  }
   const bool starts = after.desired_state() == pb::TASK_STATE_RUNNING &&
                       (before == nullptr || before->desired_state() < pb::TASK_STATE_RUNNING);
   if (starts) {
@@ -113,6 +117,17 @@ void Invariants::check_task(const store::View& view, const pb::Task* before, con
   if (ended && runs_somewhere_(after)) {
     violate("task " + after.id() + " is " + words(after.status().state()) +
             " but its container runs");
+  }
+}
+
+/// Labels of nodes do not change here, so what held when it was decided holds when it is committed.
+void Invariants::check_assignment(const store::View& view, const pb::Task& task) {
+  const auto node = view.get<pb::Node>(task.node_id());
+  const auto constraints = model::parse_constraints(task.spec().placement().constraints());
+  if (node != nullptr && constraints) {
+    if (const auto* broken = model::first_mismatch(*constraints, *node)) {
+      violate("task " + task.id() + " was given to node " + node->id() + " against " + broken->text);
+    }
   }
 }
 

@@ -45,6 +45,7 @@ class Invariants {
   void check_node(const pb::Node* before, const pb::Node& after);
   void check_task(const store::View& view, const pb::Task* before, const pb::Task& after,
                   TimePoint now);
+  void check_assignment(const store::View& view, const pb::Task& task);
   void check_slot(const store::View& view, const pb::Task& started, TimePoint now);
   void check_room(const store::View& view, const std::string& node_id);
 

@@ -26,6 +26,7 @@ struct Shape {
   std::uint64_t tasks_least = 205;  ///< wanted at the beginning
   std::uint64_t replicas_least = 10;
   std::uint64_t replicas_more = 16;
+  std::uint64_t log_entries_most = 0;  ///< that a log may hold when all is well; not of wide ones, which never compact
   std::size_t clients = 0;  ///< of registers, for the check of linearizability
 };
 

@@ -236,6 +236,10 @@ std::string World::unmet_goal_of_managers() const {
       return "manager " + id + " lags behind: it applied " + std::to_string(store.applied_index()) +
              " of " + std::to_string(reference.applied_index()) + " entries";
     }
+    const raft::RaftLog& log = manager->raft->raft()->log();
+    if (const auto kept = log.last_index() + 1 - log.first_index(); !shape_.wide && kept > shape_.log_entries_most) {
+      return "the log of manager " + id + " grows: it holds " + std::to_string(kept) + " entries";
+    }
   }
   return {};
 }

@@ -32,8 +32,11 @@ void World::draw_shape() {
   shape_.tasks_least = 10;
   shape_.clients = 3 + rng_.below(2);
   config["tick_ms"] = std::to_string(100 * (1 + rng_.below(3)));
-  config["trailing_entries"] = std::to_string(5 + rng_.below(60));
-  config["snapshot_entries"] = std::to_string(10 + rng_.below(100));
+  const std::uint64_t trailing = 5 + rng_.below(60);
+  const std::uint64_t snapshot = 10 + rng_.below(100);
+  config["trailing_entries"] = std::to_string(trailing);
+  config["snapshot_entries"] = std::to_string(snapshot);
+  shape_.log_entries_most = 2 * (trailing + snapshot);
   manager_world_.disk.sync_entries = 5 + rng_.below(60);
   manager_world_.disk.sync_after = between(200ms, 5s);
 }

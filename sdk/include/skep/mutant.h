@@ -60,6 +60,7 @@ enum class Mutant {
   kTaskStatesGoBack,
   kStatusAckedUncommitted,
   kSchedulerForgetsInFlight,
+  kConstraintsIgnored,
   kSuccessorDoesNotWait,
   kTaskEndInvented,
 };
@@ -115,6 +116,7 @@ inline constexpr auto kMutants = std::to_array<MutantInfo>({
     {Mutant::kTaskStatesGoBack, "TaskStatesGoBack", "a late report replaces a newer one"},
     {Mutant::kStatusAckedUncommitted, "StatusAckedUncommitted", "a node's report is acknowledged before it is committed"},
     {Mutant::kSchedulerForgetsInFlight, "SchedulerForgetsInFlight", "does not count decisions in flight"},
+    {Mutant::kConstraintsIgnored, "ConstraintsIgnored", "tasks go to nodes that their constraints exclude"},
     {Mutant::kSuccessorDoesNotWait, "SuccessorDoesNotWait", "a successor does not wait for its predecessor"},
     {Mutant::kTaskEndInvented, "TaskEndInvented", "reports an end it did not see"},
 });
