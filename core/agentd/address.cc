@@ -11,6 +11,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstdint>
+#include <iterator>
+#include <optional>
 
 #include "core/link/tcp_socket.h"
 #include "skep/posix_env.h"
@@ -18,37 +21,40 @@
 namespace skep::agentd {
 namespace {
 
-bool is_ip(const std::string& text) {
-  in6_addr buffer{};
-  return ::inet_pton(AF_INET, text.c_str(), &buffer) == 1 || ::inet_pton(AF_INET6, text.c_str(), &buffer) == 1;
+/// An IP address as everybody writes it; nullopt: it is none.
+std::optional<std::string> plain_ip(const std::string& text) {
+  char buffer[sizeof(in6_addr)];
+  char plain[INET6_ADDRSTRLEN];
+  for (const int family : {AF_INET, AF_INET6}) {
+    if (::inet_pton(family, text.c_str(), buffer) == 1) {
+      return ::inet_ntop(family, buffer, plain, sizeof(plain));
+    }
+  }
+  return std::nullopt;
 }
 
-std::string join(const std::string& host, std::uint16_t port) {
-  const bool ipv6 = host.find(':') != std::string::npos;
-  return (ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
-}
-
-struct HostPort {
+struct Given {
   std::string host;
-  std::uint16_t port = link::kManagementPort;
+  std::optional<std::uint16_t> port = std::nullopt;
 };
 
-Result<HostPort> split(const std::string& given) {
-  HostPort out{given};
-  if (is_ip(given)) {
-    return out;  // an IPv6 address holds colons that are no port
+Result<Given> split(const std::string& given, const char* flag) {
+  if (plain_ip(given)) {
+    return Given{given};  // an IPv6 address holds colons that are no port
   }
-  const auto colon = given.rfind(':');
-  if (colon == std::string::npos) {
-    return out;
+  Given out{given};
+  if (const auto colon = given.rfind(':'); colon != std::string::npos && !given.ends_with(']')) {
+    std::uint16_t port = 0;
+    const char* end = given.data() + given.size();
+    const auto [rest, error] = std::from_chars(given.data() + colon + 1, end, port);
+    if (error != std::errc{} || rest != end || port == 0) {
+      return Error{Code::kInvalidArgument,
+                   std::string(flag) + ": '" + given + "' has no valid port; write IP:PORT or INTERFACE:PORT with a " +
+                       "port of 1 to 65535, or leave it out for " + std::to_string(link::kManagementPort),
+                   "BAD_ADDRESS"};
+    }
+    out = {given.substr(0, colon), port};
   }
-  const char* end = given.data() + given.size();
-  const auto [rest, error] = std::from_chars(given.data() + colon + 1, end, out.port);
-  if (error != std::errc{} || rest != end || out.port == 0) {
-    return Error{Code::kInvalidArgument, "'" + given + "' has no valid port; write IP:PORT or INTERFACE:PORT",
-                 "BAD_ADDRESS"};
-  }
-  out.host = given.substr(0, colon);
   if (out.host.size() > 2 && out.host.front() == '[' && out.host.back() == ']') {
     out.host = out.host.substr(1, out.host.size() - 2);
   }
@@ -72,6 +78,95 @@ std::string list_text(const std::vector<InterfaceAddress>& addresses) {
   return out;
 }
 
+std::string there_are(const std::vector<InterfaceAddress>& addresses) {
+  return addresses.empty() ? "" : "; there are " + list_text(addresses);
+}
+
+Error bad_address(const std::string& message) { return Error{Code::kInvalidArgument, message, "BAD_ADDRESS"}; }
+
+bool is_loopback(const std::string& ip) { return ip.starts_with("127.") || ip == "::1"; }
+bool is_any(const std::string& ip) { return ip == "0.0.0.0" || ip == "::"; }
+/// Of many machines, none of which answers a connection.
+bool is_multicast(const std::string& ip) {
+  in_addr v4{};
+  return (ip.starts_with("ff") && ip.find(':') == 4) || ip == "255.255.255.255" ||
+         (::inet_pton(AF_INET, ip.c_str(), &v4) == 1 && (ntohl(v4.s_addr) >> 28U) == 0xe);
+}
+
+/// The one of `fitting` that counts; IPv6 addresses only where there is nothing else.
+Result<std::string> only_one(std::vector<InterfaceAddress> fitting) {
+  if (std::any_of(fitting.begin(), fitting.end(), [](const auto& address) { return !address.ipv6; })) {
+    std::erase_if(fitting, [](const auto& address) { return address.ipv6; });
+  }
+  if (fitting.size() == 1) {
+    return fitting.front().address;
+  }
+  return Error{Code::kInvalidArgument,
+               "could not choose an IP address to advertise since this system has multiple addresses (" +
+                   list_text(fitting) + "): name one with --advertise-addr",
+               "SEVERAL_ADDRESSES"};
+}
+
+/// The IP that `host` (not empty) names, or that its interface has.
+Result<std::string> ip_of(const std::string& host, const std::vector<InterfaceAddress>& ours, const char* flag) {
+  if (auto ip = plain_ip(host)) {
+    if (is_multicast(*ip)) {
+      return bad_address(std::string(flag) + ": '" + host + "' belongs to no single machine: give one of its own" +
+                         there_are(ours));
+    }
+    return *std::move(ip);
+  }
+  std::vector<InterfaceAddress> fitting;
+  std::copy_if(ours.begin(), ours.end(), std::back_inserter(fitting),
+               [&host](const auto& address) { return address.interface == host; });
+  if (fitting.empty()) {
+    return bad_address(std::string(flag) + ": '" + host + "' is no IP address and no interface of this node with one" +
+                       there_are(ours));
+  }
+  return only_one(std::move(fitting));
+}
+
+Result<std::string> default_advertised(const std::string& listened, const std::string& towards,
+                                       const std::vector<InterfaceAddress>& ours) {
+  if (!listened.empty() && !is_any(listened)) {
+    return listened;
+  }
+  if (!towards.empty()) {
+    return towards;
+  }
+  std::vector<InterfaceAddress> fitting;
+  std::copy_if(ours.begin(), ours.end(), std::back_inserter(fitting),
+               [](const auto& address) { return !address.special; });
+  return fitting.empty() ? std::string("127.0.0.1") : only_one(std::move(fitting));
+}
+
+/// Others will be told `advertised`: they must have a chance. `listened` is empty when it was not given.
+Status check_reachable(const std::string& advertised, const std::string& listened, const std::string& towards,
+                       const std::vector<InterfaceAddress>& ours) {
+  if (is_any(advertised)) {
+    return bad_address("--advertise-addr: '" + advertised + "' tells nobody where this node is: give one of its own " +
+                       "addresses" + there_are(ours));
+  }
+  const bool others_come = (!listened.empty() && !is_loopback(listened)) || (!towards.empty() && !is_loopback(towards));
+  if (is_loopback(advertised) && others_come) {
+    return bad_address("--advertise-addr: '" + advertised + "' is reached from this machine only: give an address " +
+                       "that the other nodes reach" + there_are(ours));
+  }
+  if (!is_loopback(advertised) && is_loopback(listened)) {
+    return bad_address("--listen-addr: '" + listened + "' is reached from this machine only, and the others are told " +
+                       advertised + ": leave it out, or advertise it too");
+  }
+  const bool own = is_loopback(advertised) || std::any_of(ours.begin(), ours.end(), [&](const auto& address) {
+                     return address.address == advertised;
+                   });
+  if (!own && listened.empty()) {
+    return bad_address("--advertise-addr: '" + advertised + "' is no address of this machine" + there_are(ours) +
+                       ". Where packets to it are passed on to this machine, give --listen-addr too, as in "
+                       "--listen-addr 0.0.0.0");
+  }
+  return ok();
+}
+
 }  // namespace
 
 Result<std::vector<InterfaceAddress>> machine_addresses() {
@@ -81,8 +176,7 @@ Result<std::vector<InterfaceAddress>> machine_addresses() {
   }
   std::vector<InterfaceAddress> out;
   for (const ifaddrs* entry = first; entry != nullptr; entry = entry->ifa_next) {
-    if (entry->ifa_addr == nullptr || (entry->ifa_flags & IFF_UP) == 0 ||
-        (entry->ifa_flags & IFF_LOOPBACK) != 0 || made_by_a_tool(entry->ifa_name)) {
+    if (entry->ifa_addr == nullptr || (entry->ifa_flags & IFF_UP) == 0) {
       continue;
     }
     const int family = entry->ifa_addr->sa_family;
@@ -95,57 +189,33 @@ Result<std::vector<InterfaceAddress>> machine_addresses() {
     }
     char text[INET6_ADDRSTRLEN] = {};
     const socklen_t size = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-    if (::getnameinfo(entry->ifa_addr, size, text, sizeof(text), nullptr, 0, NI_NUMERICHOST) == 0) {
-      out.push_back({entry->ifa_name, text, family == AF_INET6});
+    if (::getnameinfo(entry->ifa_addr, size, text, sizeof(text), nullptr, 0, NI_NUMERICHOST) == 0 &&
+        !is_loopback(text)) {
+      const bool special = (entry->ifa_flags & IFF_LOOPBACK) != 0 || made_by_a_tool(entry->ifa_name);
+      out.push_back({entry->ifa_name, text, family == AF_INET6, special});
     }
   }
   ::freeifaddrs(first);
   return out;
 }
 
-Result<std::string> choose_advertise_address(const std::string& given,
-                                             const std::vector<InterfaceAddress>& addresses) {
-  SKEP_TRY_ASSIGN(const HostPort wanted, split(given));
-  if (!wanted.host.empty() && is_ip(wanted.host)) {
-    return join(wanted.host, wanted.port);
+Result<NodeAddresses> choose_node_addresses(const WantedAddresses& wanted,
+                                            const std::vector<InterfaceAddress>& ours) {
+  SKEP_TRY_ASSIGN(const Given advertise, split(wanted.advertise, "--advertise-addr"));
+  SKEP_TRY_ASSIGN(const Given listen, split(wanted.listen, "--listen-addr"));
+  std::string listened;
+  if (!listen.host.empty()) {
+    SKEP_TRY_ASSIGN(listened, ip_of(listen.host, ours, "--listen-addr"));
   }
-  std::vector<InterfaceAddress> fitting;
-  for (const auto& address : addresses) {
-    if (wanted.host.empty() || address.interface == wanted.host) {
-      fitting.push_back(address);
-    }
+  SKEP_TRY_ASSIGN(const std::string advertised,
+                  advertise.host.empty() ? default_advertised(listened, wanted.towards, ours)
+                                         : ip_of(advertise.host, ours, "--advertise-addr"));
+  SKEP_TRY(check_reachable(advertised, listened, wanted.towards, ours));
+  if (listened.empty()) {
+    listened = is_loopback(advertised) ? advertised : advertised.find(':') == std::string::npos ? "0.0.0.0" : "::";
   }
-  // IPv6 addresses count only where there is nothing else.
-  if (std::any_of(fitting.begin(), fitting.end(), [](const auto& address) { return !address.ipv6; })) {
-    std::erase_if(fitting, [](const auto& address) { return address.ipv6; });
-  }
-  if (fitting.empty()) {
-    if (!wanted.host.empty()) {
-      return Error{Code::kInvalidArgument,
-                   "'" + wanted.host + "' is no IP address and no interface of this node with one" +
-                       (addresses.empty() ? "" : "; there are " + list_text(addresses)),
-                   "BAD_ADDRESS"};
-    }
-    return join("127.0.0.1", wanted.port);
-  }
-  if (fitting.size() > 1) {
-    return Error{Code::kInvalidArgument,
-                 "could not choose an IP address to advertise since this system has multiple addresses (" +
-                     list_text(fitting) + "): name one with --advertise-addr",
-                 "SEVERAL_ADDRESSES"};
-  }
-  return join(fitting.front().address, wanted.port);
-}
-
-Result<std::string> choose_listen_address(const std::string& given, const std::string& advertise,
-                                          const std::vector<InterfaceAddress>& addresses) {
-  if (!given.empty()) {
-    SKEP_TRY_ASSIGN(const HostPort wanted, split(given));
-    return wanted.host.empty() ? join("0.0.0.0", wanted.port) : choose_advertise_address(given, addresses);
-  }
-  SKEP_TRY_ASSIGN(const HostPort told, split(advertise));
-  const bool loopback = told.host.starts_with("127.") || told.host == "::1";
-  return join(loopback ? told.host : told.host.find(':') == std::string::npos ? "0.0.0.0" : "::", told.port);
+  const std::uint16_t port = advertise.port.value_or(listen.port.value_or(link::kManagementPort));
+  return NodeAddresses{link::to_text({advertised, port}), link::to_text({listened, listen.port.value_or(port)})};
 }
 
 std::string address_towards(const std::string& host) {
@@ -170,7 +240,8 @@ std::string address_towards(const std::string& host) {
     ::close(fd);
   }
   ::freeaddrinfo(found);
-  return text;
+  const std::string own_text = text;
+  return own_text.find('%') == std::string::npos ? own_text : "";  // link-local: others cannot use it
 }
 
 }  // namespace skep::agentd

@@ -1,7 +1,7 @@
 #pragma once
 
-// Which address a node tells the others. People give an IP, an interface or nothing, with or without
-// a port.
+// At which address a node listens, and which one it tells the others. People give an IP, an interface or
+// nothing, with or without a port, for either; what is not given follows from the other, as in Swarm.
 
 #include <string>
 #include <vector>
@@ -14,21 +14,31 @@ struct InterfaceAddress {
   std::string interface;
   std::string address;
   bool ipv6 = false;
+  bool special = false;  ///< on 'lo', or on what a container tool made: may be named, is never chosen
 };
 
-/// The addresses of this machine that others may reach: up, not loopback, not link-local, no device
-/// that a container tool made.
+/// The addresses of this machine that others may reach: up, not 127.0.0.1 and the like, not link-local.
 Result<std::vector<InterfaceAddress>> machine_addresses();
 
-/// "HOST:PORT" to advertise. `given`: "", "IP", "IP:PORT", "IFACE" or "IFACE:PORT". With several
-/// addresses and nothing given: kInvalidArgument that lists them; with none: 127.0.0.1.
-Result<std::string> choose_advertise_address(const std::string& given,
-                                             const std::vector<InterfaceAddress>& addresses);
+/// As given: "", "IP", "IP:PORT", "INTERFACE", "INTERFACE:PORT"; ":PORT" too.
+struct WantedAddresses {
+  std::string advertise;
+  std::string listen;
+  std::string towards;  ///< our address on the way to the manager that is joined; empty: there is none
+};
+/// "IP:PORT" each.
+struct NodeAddresses {
+  std::string advertise;
+  std::string listen;
+};
 
-/// "IP:PORT" to listen on. `given` as above; with nothing given all addresses, but only the advertised
-/// one when that is a loopback address, which nobody else reaches anyway.
-Result<std::string> choose_listen_address(const std::string& given, const std::string& advertise,
-                                          const std::vector<InterfaceAddress>& addresses);
+/// Advertised is what was given, else the address listened on, else `towards`, else the only address there
+/// is, else 127.0.0.1. Listened on is what was given, else every address (only the advertised one when that is
+/// loopback). A port given for one counts for the other. kInvalidArgument BAD_ADDRESS, with what to give
+/// instead: nobody can reach it (0.0.0.0, multicast, loopback where others are to come), it is not ours (unless
+/// --listen-addr says where packets arrive: an address may be translated), the port is none; SEVERAL_ADDRESSES.
+Result<NodeAddresses> choose_node_addresses(const WantedAddresses& wanted,
+                                            const std::vector<InterfaceAddress>& ours);
 /// The address of this machine that packets to `host` leave from; empty when that cannot be told.
 std::string address_towards(const std::string& host);
 

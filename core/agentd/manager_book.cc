@@ -1,6 +1,9 @@
 #include "core/agentd/manager_book.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "core/link/tcp_socket.h"
 
 namespace skep::agentd {
 
@@ -10,6 +13,29 @@ std::optional<ManagerAddress> parse_manager(const std::string& text) {
     return std::nullopt;
   }
   return ManagerAddress{text.substr(0, equals), text.substr(equals + 1)};
+}
+
+Result<std::vector<std::string>> managers_to_ask(const std::vector<std::string>& named,
+                                                 const std::vector<std::string>& known, const std::string& self) {
+  if (named.empty()) {
+    return Error{Code::kInvalidArgument, "no manager to join was named", "NO_MANAGER_NAMED"};
+  }
+  std::vector<std::string> out;
+  const auto add = [&out](std::string address) {
+    if (out.size() < kReturnTriesMax && std::find(out.begin(), out.end(), address) == out.end()) {
+      out.push_back(std::move(address));
+    }
+  };
+  for (const std::string& text : named) {
+    SKEP_TRY_ASSIGN(const auto address, link::parse_host_port(text, link::kManagementPort));
+    add(link::to_text(address));
+  }
+  for (const std::string& text : known) {
+    if (auto manager = parse_manager(text); manager && manager->node_id != self) {
+      add(std::move(manager->address));
+    }
+  }
+  return out;
 }
 
 bool ManagerBook::learn(const std::vector<std::string>& managers, const std::string& leader) {

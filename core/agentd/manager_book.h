@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "skep/env.h"
+#include "skep/result.h"
 
 namespace skep::agentd {
 
@@ -17,6 +18,12 @@ struct ManagerAddress {
 };
 /// "ID=HOST:PORT"; nullopt when malformed.
 std::optional<ManagerAddress> parse_manager(const std::string& text);
+
+/// Whom a node asks that comes back: the managers that were named, then those it knows ("ID=HOST:PORT") but
+/// itself, each once, kReturnTriesMax at most. kInvalidArgument: what was named is no address, or nothing was.
+inline constexpr std::size_t kReturnTriesMax = 6;
+Result<std::vector<std::string>> managers_to_ask(const std::vector<std::string>& named,
+                                                 const std::vector<std::string>& known, const std::string& self);
 
 class ManagerBook {
  public:

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "core/agentd/address.h"
+#include "core/link/tcp_socket.h"
 #include "core/store/leveldb_backend.h"
 #include "core/store/sealed_backend.h"
 #include "skep/posix_env.h"
@@ -82,12 +83,15 @@ Status choose_addresses(const std::string& advertise, const std::string& listen,
     return ok();
   }
   SKEP_TRY_ASSIGN(const auto addresses, machine_addresses());
-  if (!advertise.empty()) {
-    SKEP_TRY_ASSIGN(*membership.mutable_advertise_address(),
-                    choose_advertise_address(advertise, addresses));
+  std::string told = advertise.empty() ? membership.advertise_address() : advertise;
+  // A node that stays at its address, but listens at another port, tells that port.
+  const auto listened = link::parse_host_port(listen, 0);
+  if (advertise.empty() && listened && listened->port != 0) {
+    told.resize(told.rfind(':'));
   }
-  SKEP_TRY_ASSIGN(*membership.mutable_listen_address(),
-                  choose_listen_address(listen, membership.advertise_address(), addresses));
+  SKEP_TRY_ASSIGN(const auto chosen, choose_node_addresses({told, listen, ""}, addresses));
+  membership.set_advertise_address(chosen.advertise);
+  membership.set_listen_address(chosen.listen);
   return ok();
 }
 

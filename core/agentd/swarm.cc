@@ -24,11 +24,11 @@ constexpr Duration kLeadLimit = 20s;   // a new single member leads at once; thi
 
 Result<agent::v1::SwarmMembership> first_membership(Random& random, const agent::v1::InitRequest& request) {
   SKEP_TRY_ASSIGN(const auto addresses, machine_addresses());
+  SKEP_TRY_ASSIGN(const auto chosen,
+                  choose_node_addresses({request.advertise_address(), request.listen_address(), ""}, addresses));
   agent::v1::SwarmMembership membership;
-  SKEP_TRY_ASSIGN(*membership.mutable_advertise_address(),
-                  choose_advertise_address(request.advertise_address(), addresses));
-  SKEP_TRY_ASSIGN(*membership.mutable_listen_address(),
-                  choose_listen_address(request.listen_address(), membership.advertise_address(), addresses));
+  membership.set_advertise_address(chosen.advertise);
+  membership.set_listen_address(chosen.listen);
   membership.set_node_id(model::new_id(random));
   membership.set_cluster_id(model::new_id(random));
   membership.set_member_id(random.next() | 1);  // never 0

@@ -12,8 +12,7 @@ struct Swarm::Attempt {
   agent::v1::JoinRequest request;
   link::JoinToken token;
   std::vector<InterfaceAddress> addresses;
-  std::string advertise;
-  std::string listen;
+  NodeAddresses chosen;
   int next = 0;  // of the managers
   std::function<void(Status)> done;
 };
@@ -57,21 +56,17 @@ void Swarm::try_join(const std::shared_ptr<Attempt>& attempt) {
   if (!where) {
     return fail(where.error());
   }
-  std::string wanted = attempt->request.advertise_address();
-  if (wanted.empty()) {
-    wanted = address_towards(where->host);  // the way to the manager tells which of ours it sees
+  // The way to the manager tells which address of ours it sees.
+  auto chosen = choose_node_addresses({attempt->request.advertise_address(), attempt->request.listen_address(),
+                                       address_towards(where->host)},
+                                      attempt->addresses);
+  if (!chosen) {
+    return fail(std::move(chosen).error());
   }
-  auto advertise = choose_advertise_address(wanted, attempt->addresses);
-  auto listen_on = advertise ? choose_listen_address(attempt->request.listen_address(), *advertise, attempt->addresses)
-                             : Result<std::string>(advertise.error());
-  if (!listen_on) {
-    return fail(std::move(listen_on).error());
-  }
-  attempt->advertise = *std::move(advertise);
-  attempt->listen = *std::move(listen_on);
+  attempt->chosen = *std::move(chosen);
   ca::v1::IssueRequest request;
   request.set_availability(attempt->request.availability());
-  request.set_advertise_address(attempt->advertise);
+  request.set_advertise_address(attempt->chosen.advertise);
   *request.mutable_description() = describe();
   link::Joining::Options options;
   options.address = link::to_text(*where);
@@ -96,8 +91,8 @@ void Swarm::joined(const std::shared_ptr<Attempt>& attempt, link::Joined joined)
   agent::v1::SwarmMembership membership;
   membership.set_node_id(joined.answer.node_id());
   membership.set_cluster_id(joined.answer.cluster_id());
-  membership.set_advertise_address(attempt->advertise);
-  membership.set_listen_address(attempt->listen);
+  membership.set_advertise_address(attempt->chosen.advertise);
+  membership.set_listen_address(attempt->chosen.listen);
   *membership.mutable_managers() = joined.answer.managers();
   membership_ = membership;
   book_.learn({joined.answer.managers().begin(), joined.answer.managers().end()}, "");

@@ -1,9 +1,10 @@
 // See swarm_security.h.
 #include "core/agentd/swarm_security.h"
 
+#include <optional>
 #include <utility>
+#include <vector>
 
-#include "core/agentd/address.h"
 #include "core/agentd/credentials.h"
 #include "core/agentd/identity.h"
 #include "core/agentd/version.h"
@@ -16,6 +17,7 @@ namespace {
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 constexpr Duration kWrapAgain = 10s;
 constexpr Duration kDropAgain = 10s;
+constexpr Duration kReturnTry = 15s;  // of one manager; agentctl waits two minutes for all
 constexpr Duration kRenewSpread = 1s;       // a whole swarm is told to renew at once
 constexpr Duration kLifeTolerated = 10min;  // beyond what the swarm wants
 }  // namespace
@@ -185,44 +187,72 @@ bool Swarm::Security::certificate_expired() const {
   return facts && facts->not_after < env_.clock.wall_now();
 }
 
+struct Swarm::Security::Return {
+  link::JoinToken token;
+  link::KeyedRequest key;
+  std::vector<std::string> managers;
+  std::size_t next = 0;
+  std::optional<Error> first_error;  // of the manager that was named
+  std::function<void(Status)> done;
+};
+
 void Swarm::Security::come_back(const agent::v1::JoinRequest& request,
                                 std::function<void(Status)> done) {
-  const auto token = link::parse_join_token(request.token());
-  const auto where =
-      request.managers().empty()
-          ? Result<link::HostPort>(
-                Error{Code::kInvalidArgument, "no manager to join was named", "NO_MANAGER_NAMED"})
-          : link::parse_host_port(request.managers(0), link::kManagementPort);
-  auto again = link::request_for(swarm_.credentials_->pair.key);
-  if (!token || !where || !again) {
-    return done(!token ? token.error() : !where ? where.error() : again.error());
+  const std::string& own_key = swarm_.credentials_->pair.key;
+  auto token = link::parse_join_token(request.token());
+  auto managers = managers_to_ask({request.managers().begin(), request.managers().end()},
+                                  swarm_.book_.managers(), swarm_.membership_->node_id());
+  auto again = link::request_for(own_key);
+  if (!token || !managers || !again) {
+    return done(!token ? token.error() : !managers ? managers.error() : again.error());
   }
+  auto attempt = std::make_shared<Return>();
+  attempt->token = *std::move(token);
+  attempt->key = {*std::move(again), own_key};
+  attempt->managers = *std::move(managers);
+  attempt->done = std::move(done);
+  swarm_.changing_ = true;
+  try_return(attempt);
+}
+
+void Swarm::Security::try_return(const std::shared_ptr<Return>& attempt) {
   ca::v1::IssueRequest issue;
   issue.set_expired_certificate(swarm_.credentials_->pair.certificate);
   link::Joining::Options options;
-  options.address = link::to_text(*where);
+  options.address = attempt->managers[attempt->next++];
   options.version = kVersion;
-  options.key = {*again, swarm_.credentials_->pair.key};
-  swarm_.changing_ = true;
+  options.limit = kReturnTry;
+  options.key = attempt->key;
   swarm_.joining_ = std::make_unique<link::Joining>(
-      env_, std::move(options), *token, std::move(issue),
-      [this, done](Result<link::Joined> result) {
-        swarm_.joining_.reset();
-        swarm_.changing_ = false;
-        Status status =
-            result ? swarm_.save_and_use(result->credentials) : Status(std::move(result).error());
-        if (status) {
-          SKEP_INFO("this node is back in its swarm with a new certificate",
-                    {"node", swarm_.membership_->node_id()});
-          swarm_.link_trouble_.clear();
-          const auto& managers = result->answer.managers();
-          swarm_.book_.learn({managers.begin(), managers.end()}, "");
-          if (swarm_.membership_->manager()) {
-            swarm_.listen();
+      env_, std::move(options), attempt->token, std::move(issue),
+      [this, attempt](Result<link::Joined> result) {
+        // Another manager may be there when this one is not.
+        if (!result && result.error().retryable()) {
+          attempt->first_error = attempt->first_error.value_or(result.error());
+          if (attempt->next < attempt->managers.size()) {
+            return try_return(attempt);
           }
         }
-        done(std::move(status));
+        swarm_.joining_.reset();
+        swarm_.changing_ = false;
+        if (result) {
+          return returned(*result, attempt->done);
+        }
+        attempt->done(result.error().retryable() ? *attempt->first_error : std::move(result).error());
       });
+}
+
+void Swarm::Security::returned(const link::Joined& joined, const std::function<void(Status)>& done) {
+  if (auto status = swarm_.save_and_use(joined.credentials); !status) {
+    return done(std::move(status));
+  }
+  SKEP_INFO("this node is back in its swarm with a new certificate", {"node", swarm_.membership_->node_id()});
+  swarm_.link_trouble_.clear();
+  swarm_.book_.learn({joined.answer.managers().begin(), joined.answer.managers().end()}, "");
+  if (swarm_.membership_->manager()) {
+    swarm_.listen();
+  }
+  done(ok());
 }
 
 }  // namespace skep::agentd

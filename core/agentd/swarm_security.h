@@ -51,6 +51,9 @@ class Swarm::Security {
   [[nodiscard]] const model::v1::TlsInfo& tls() const { return tls_; }
 
  private:
+  struct Return;
+  void try_return(const std::shared_ptr<Return>& attempt);
+  void returned(const link::Joined& joined, const std::function<void(Status)>& done);
   Swarm& swarm_;
   Env& env_;
   DataKey key_;

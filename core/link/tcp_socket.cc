@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -67,22 +68,7 @@ void send_at_once(int fd) {
   (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
-/// Blocks; on a worker.
-Result<Address> resolve(const HostPort& from) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int error = ::getaddrinfo(from.host.c_str(), std::to_string(from.port).c_str(), &hints, &found);
-  if (error != 0 || found == nullptr) {
-    return Error{Code::kUnavailable, "'" + from.host + "' cannot be resolved: " + ::gai_strerror(error),
-                 "NAME_NOT_RESOLVED"};
-  }
-  Address out;
-  out.size = found->ai_addrlen;
-  std::memcpy(&out.storage, found->ai_addr, found->ai_addrlen);
-  ::freeaddrinfo(found);
-  return out;
-}
+Error unreachable(const std::string& why) { return Error{Code::kUnavailable, why, "NODE_UNREACHABLE"}; }
 
 }  // namespace
 
@@ -167,18 +153,47 @@ Result<bus::Fd> accept_tcp(int listener, std::string& peer) {
   return fd;
 }
 
+Result<std::vector<std::string>> TcpConnect::resolve(const std::string& host) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const int error = ::getaddrinfo(host.c_str(), nullptr, &hints, &found);
+  std::vector<std::string> out;
+  for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
+    char text[INET6_ADDRSTRLEN] = {};
+    if (::getnameinfo(entry->ai_addr, entry->ai_addrlen, text, sizeof(text), nullptr, 0, NI_NUMERICHOST) == 0) {
+      out.emplace_back(text);
+    }
+  }
+  if (found != nullptr) {
+    ::freeaddrinfo(found);
+  }
+  if (out.empty()) {
+    return Error{Code::kUnavailable,
+                 "'" + host + "' cannot be resolved: " + (error != 0 ? ::gai_strerror(error) : "it has no address"),
+                 "NAME_NOT_RESOLVED"};
+  }
+  return out;
+}
+
 struct TcpConnect::State : std::enable_shared_from_this<State> {
   State(Env& e, HostPort a, Done d) : env(e), address(std::move(a)), done(std::move(d)) {}
-  void begin(const Result<Address>& to);
+  void begin(const Result<std::vector<std::string>>& hosts);
+  void next(Error why);
+  Status connect(const std::string& host);
   void ready();
   void finish(Result<bus::Fd> result);
   void release() {
     env.loop.unwatch(std::exchange(watch, 0));
     env.loop.cancel_timer(std::exchange(timer, 0));
   }
+  void give_up_at(TimePoint when);
   Env& env;
   const HostPort address;
   Done done;
+  TimePoint deadline{};
+  std::vector<std::string> left;  // addresses to try, the next one last
+  std::string tried;              // the present one, when the name has several
   bus::Fd fd;
   WatchId watch = 0;
   TimerId timer = 0;
@@ -191,29 +206,65 @@ void TcpConnect::State::finish(Result<bus::Fd> result) {
   }
 }
 
-void TcpConnect::State::begin(const Result<Address>& to) {
+void TcpConnect::State::give_up_at(TimePoint when) {
+  env.loop.cancel_timer(timer);
+  timer = env.loop.run_after(std::max(when - env.clock.now(), Duration(0)), [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) {
+      self->timer = 0;
+      self->next(unreachable(to_text(self->address) + self->tried + ": no answer in time"));
+    }
+  });
+}
+
+void TcpConnect::State::begin(const Result<std::vector<std::string>>& hosts) {
   if (!done) {
     return;
   }
+  if (!hosts) {
+    return finish(hosts.error());
+  }
+  left.assign(hosts->begin(), hosts->begin() + static_cast<std::ptrdiff_t>(std::min(hosts->size(), kAddressesMax)));
+  std::reverse(left.begin(), left.end());
+  tried = left.size() > 1 ? " " : "";
+  next(unreachable(to_text(address) + ": it has no address"));
+}
+
+/// The address before failed for `why`.
+void TcpConnect::State::next(Error why) {
+  release();
+  fd = bus::Fd();
+  while (!left.empty()) {
+    const std::string host = std::move(left.back());
+    left.pop_back();
+    if (!tried.empty()) {
+      tried = " (" + host + ")";
+    }
+    if (auto begun = connect(host); !begun) {
+      why = std::move(begun).error();
+      continue;
+    }
+    const TimePoint now = env.clock.now();
+    return give_up_at(now + (deadline - now) / static_cast<std::int64_t>(left.size() + 1));
+  }
+  finish(std::move(why));
+}
+
+Status TcpConnect::State::connect(const std::string& host) {
+  const auto to = ip_address({host, address.port});
   if (!to) {
-    return finish(to.error());
+    return unreachable(to_text(address) + tried + ": " + to.error().message);
   }
-  auto made = tcp_socket(to->storage.ss_family);
-  if (!made) {
-    return finish(std::move(made).error());
-  }
-  fd = *std::move(made);
+  SKEP_TRY_ASSIGN(fd, tcp_socket(to->storage.ss_family));
   send_at_once(fd.get());
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to->storage), to->size) != 0 &&
-      errno != EINPROGRESS) {
-    return finish(Error{Code::kUnavailable, to_text(address) + ": " + std::strerror(errno),
-                        "NODE_UNREACHABLE"});
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to->storage), to->size) != 0 && errno != EINPROGRESS) {
+    return unreachable(to_text(address) + tried + ": " + std::strerror(errno));
   }
   watch = env.loop.watch_writable(fd.get(), [weak = weak_from_this()] {
     if (const auto self = weak.lock()) {
       self->ready();
     }
   });
+  return ok();
 }
 
 void TcpConnect::State::ready() {
@@ -222,38 +273,34 @@ void TcpConnect::State::ready() {
   if (::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
     error = errno;
   }
-  release();
   if (error != 0) {
-    return finish(Error{Code::kUnavailable, to_text(address) + ": " + std::strerror(error),
-                        "NODE_UNREACHABLE"});
+    return next(unreachable(to_text(address) + tried + ": " + std::strerror(error)));
   }
+  release();
   finish(std::move(fd));
 }
 
-TcpConnect::TcpConnect(Env& env, const HostPort& address, Duration limit, Done done)
+TcpConnect::TcpConnect(Env& env, const HostPort& address, Duration limit, Done done, Resolve resolve)
     : state_(std::make_shared<State>(env, address, std::move(done))) {
   const std::weak_ptr<State> weak = state_;
-  state_->timer = env.loop.run_after(limit, [weak] {
-    if (const auto state = weak.lock()) {
-      state->finish(Error{Code::kUnavailable, to_text(state->address) + ": no answer in time",
-                          "NODE_UNREACHABLE"});
-    }
-  });
-  if (auto ip = ip_address(address)) {
-    env.loop.post([weak, ip = *ip] {
+  state_->deadline = env.clock.now() + limit;
+  state_->give_up_at(state_->deadline);
+  if (ip_address(address)) {
+    env.loop.post([weak, host = address.host] {
       if (const auto state = weak.lock()) {
-        state->begin(ip);
+        state->begin(std::vector<std::string>{host});
       }
     });
     return;
   }
-  auto found = std::make_shared<Result<Address>>(Error{Code::kInternal, "not resolved"});
-  const auto queued = env.workers.run([found, address] { *found = resolve(address); },
-                                      [weak, found] {
-                                        if (const auto state = weak.lock()) {
-                                          state->begin(*found);
-                                        }
-                                      });
+  auto found = std::make_shared<Result<std::vector<std::string>>>(Error{Code::kInternal, "not resolved"});
+  const auto queued =
+      env.workers.run([found, host = address.host, resolve = std::move(resolve)] { *found = resolve(host); },
+                      [weak, found] {
+                        if (const auto state = weak.lock()) {
+                          state->begin(*found);
+                        }
+                      });
   if (!queued) {
     env.loop.post([weak, error = queued.error()] {
       if (const auto state = weak.lock()) {

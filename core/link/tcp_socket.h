@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/bus/unix_socket.h"
 #include "skep/env.h"
@@ -31,13 +32,19 @@ Result<std::uint16_t> bound_port(int fd);
 /// nullopt-like invalid Fd: nobody waits. kResourceExhausted: no file descriptors left.
 Result<bus::Fd> accept_tcp(int listener, std::string& peer);
 
-/// One attempt to connect. Destroying it gives up; `done` is then not called.
+/// One attempt to connect to a machine. Destroying it gives up; `done` is then not called.
 class TcpConnect {
  public:
   using Done = std::function<void(Result<bus::Fd>)>;
-  /// Resolves names on a worker. `done` comes once from the loop, never from here: kUnavailable with
-  /// why (refused, no route, no answer within `limit`).
-  TcpConnect(Env& env, const HostPort& address, Duration limit, Done done);
+  /// The IP addresses of a name, best first. kUnavailable NAME_NOT_RESOLVED. Blocks; on a worker.
+  using Resolve = std::function<Result<std::vector<std::string>>(const std::string& host)>;
+  static Result<std::vector<std::string>> resolve(const std::string& host);
+  static constexpr std::size_t kAddressesMax = 8;
+
+  /// Tries the addresses of a name (at most kAddressesMax) in turn, each for its share of the time that is left.
+  /// `done` comes once from the loop, never from here: kUnavailable with why (refused, no route, no answer within
+  /// `limit`), of the last address.
+  TcpConnect(Env& env, const HostPort& address, Duration limit, Done done, Resolve resolve = &TcpConnect::resolve);
   ~TcpConnect();
   TcpConnect(const TcpConnect&) = delete;
   TcpConnect& operator=(const TcpConnect&) = delete;
