@@ -207,7 +207,14 @@ Result<std::string> sign_request(const CertifiedKey& root, std::string_view requ
                  "the certificate request's key is not an elliptic one of 256 bits or more",
                  "BAD_REQUEST"};
   }
-  const WallTime end = now + std::max(life, Duration(kCertificateLifeMin)).count();
+  SKEP_TRY_ASSIGN(const WallTime root_end, read_time(::X509_get0_notAfter(roots.front().get())));
+  if (root_end <= now) {
+    return Error{Code::kFailedPrecondition,
+                 "the root certificate of the swarm expired on " + date_text(root_end) +
+                     ": 'agentctl swarm ca --rotate' replaces it",
+                 "ROOT_EXPIRED"};
+  }
+  const WallTime end = std::min(root_end, now + std::max(life, Duration(kCertificateLifeMin)).count());
   SKEP_TRY_ASSIGN(const CertificatePtr certificate, blank(key, now - kBackdate.count(), end));
   X509* issuer = roots.front().get();
   X509_NAME* name = ::X509_get_subject_name(certificate.get());

@@ -52,8 +52,8 @@ Result<KeyedRequest> make_request();
 /// The request of an existing key.
 Result<std::string> request_for(std::string_view key);
 /// Certifies the key of `request` as `identity`; whatever the request says of itself is ignored. `life`
-/// below kCertificateLifeMin is raised to it. kInvalidArgument: the request is damaged or of another key
-/// type.
+/// below kCertificateLifeMin is raised to it, and ends with the root at the latest: nobody would accept it longer.
+/// kInvalidArgument: the request is damaged or of another key type. kFailedPrecondition ROOT_EXPIRED.
 Result<std::string> sign_request(const CertifiedKey& root, std::string_view request,
                                  const Identity& identity, WallTime now, Duration life);
 

@@ -18,6 +18,12 @@ Result<KeyPtr> parse_key(std::string_view pem) {
   // A callback of our own: the default one would ask for a passphrase on the terminal.
   KeyPtr key(::PEM_read_bio_PrivateKey(
       bio.get(), nullptr, [](char*, int, int, void*) { return -1; }, nullptr));
+  if (!key && pem.find("ENCRYPTED") != std::string_view::npos) {
+    ::ERR_clear_error();
+    return Error{Code::kInvalidArgument,
+                 "the private key is encrypted: give it without its passphrase, as 'openssl pkey -in FILE' prints it",
+                 "BAD_KEY"};
+  }
   if (!key) {
     return Error{Code::kInvalidArgument, "not a private key in PEM: " + openssl_error(), "BAD_KEY"};
   }

@@ -6,6 +6,8 @@ namespace skep::link {
 namespace {
 
 constexpr int kDaysLeftMin = 30;
+constexpr int kEllipticBitsMin = 256;
+constexpr int kRsaBitsMin = 2048;
 
 Error bad_root(const std::string& why) {
   return Error{Code::kInvalidArgument, "the certificate cannot be the root of a swarm: " + why, "BAD_ROOT"};
@@ -54,6 +56,13 @@ Status check_root_pair(const CertifiedKey& root, WallTime now) {
   }
   if (::X509_get0_subject_key_id(certificate) == nullptr) {
     return bad_root("it has no subjectKeyIdentifier");
+  }
+  EVP_PKEY* const key = ::X509_get0_pubkey(certificate);
+  const int type = key == nullptr ? EVP_PKEY_NONE : ::EVP_PKEY_get_base_id(key);
+  if ((type != EVP_PKEY_EC || ::EVP_PKEY_get_bits(key) < kEllipticBitsMin) &&
+      (type != EVP_PKEY_RSA || ::EVP_PKEY_get_bits(key) < kRsaBitsMin)) {
+    return bad_root("its key must be an elliptic one (as of 'openssl ecparam -name prime256v1') of " +
+                    std::to_string(kEllipticBitsMin) + " bits or more, or RSA of " + std::to_string(kRsaBitsMin));
   }
   const long path = ::X509_get_pathlen(certificate);
   if (path == 0) {

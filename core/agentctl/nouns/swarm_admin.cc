@@ -152,20 +152,20 @@ struct CaOptions {
   bool rotate = false;
   bool detach = false;
   bool quiet = false;
-  std::string certificate;
-  std::string key;
-  std::optional<std::int64_t> expiry;
+  std::optional<std::string> certificate;
+  std::optional<std::string> key;
+  std::int64_t expiry = 0;
 };
 
 Status check(const CaOptions& options) {
-  const bool others = options.detach || options.quiet || options.expiry ||
-                      !options.certificate.empty() || !options.key.empty();
+  const bool others =
+      options.detach || options.quiet || options.expiry != 0 || options.certificate || options.key;
   if (!options.rotate && others) {
     return Error{Code::kInvalidArgument,
                  "--rotate flag required for every other flag of 'swarm ca'",
                  std::string(kUsageReason)};
   }
-  if (options.certificate.empty() != options.key.empty()) {
+  if (options.certificate.has_value() != options.key.has_value()) {
     return Error{Code::kInvalidArgument, "--ca-cert and --ca-key must be given together",
                  std::string(kUsageReason)};
   }
@@ -201,6 +201,21 @@ Result<int> follow(Context& context, Client& agent, const CaOptions& options) {
   }
 }
 
+/// A PEM file that holds something: nothing at all would ask for a new root.
+Result<std::string> read_pem(Context& context, const char* flag, const std::string& path) {
+  const auto refused = [&](const std::string& why) {
+    return Error{Code::kInvalidArgument, fmt::format("{}: {}: give a PEM file", flag, why), std::string(kUsageReason)};
+  };
+  if (path.empty()) {
+    return refused("no file is named");
+  }
+  SKEP_TRY_ASSIGN(std::string text, context.disk.read_file(absolute_path(path)));
+  if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
+    return refused(fmt::format("'{}' is empty", path));
+  }
+  return text;
+}
+
 Result<int> ca(Context& context, const CaOptions& options) {
   SKEP_TRY(check(options));
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
@@ -210,15 +225,11 @@ Result<int> ca(Context& context, const CaOptions& options) {
     return 0;
   }
   control::v1::RotateRootRequest request;
-  if (!options.certificate.empty()) {
-    SKEP_TRY_ASSIGN(*request.mutable_certificate(),
-                    context.disk.read_file(absolute_path(options.certificate)));
-    SKEP_TRY_ASSIGN(*request.mutable_key(), context.disk.read_file(absolute_path(options.key)));
+  if (options.certificate) {
+    SKEP_TRY_ASSIGN(*request.mutable_certificate(), read_pem(context, "--ca-cert", *options.certificate));
+    SKEP_TRY_ASSIGN(*request.mutable_key(), read_pem(context, "--ca-key", *options.key));
   }
-  if (options.expiry) {
-    SKEP_TRY(
-        change_spec(*agent, {[&](auto& spec) { spec.set_certificate_expiry(*options.expiry); }}));
-  }
+  request.set_certificate_lifetime(options.expiry);
   SKEP_TRY_ASSIGN(const auto answer, agent->call<methods::RotateRoot>(kCore, request));
   if (!options.quiet) {
     context.out << fmt::format("desired root digest: sha256:{}\n", answer.digest());

@@ -77,6 +77,10 @@ Result<Edit<Cluster>> rotate_root(const store::View& view,
       return Error{Code::kInvalidArgument, "a root certificate and its key must be given together",
                    "BAD_ROOT"};
     }
+    if (request.certificate_lifetime() != 0) {
+      cluster.mutable_spec()->set_certificate_expiry(request.certificate_lifetime());
+      SKEP_TRY(model::validate_cluster_spec(cluster.spec()));
+    }
     SKEP_TRY_ASSIGN(*cluster.mutable_root_ca(),
                     begin_rotation(known->root_ca(), request.certificate(), request.key(), now));
     return ok();

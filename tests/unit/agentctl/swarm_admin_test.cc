@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
 #include "core/agentctl/errors.h"
 #include "skep/agent.methods.h"
@@ -53,7 +54,9 @@ class SwarmAdmin : public ::testing::Test {
           return agent::v1::UnlockResponse();
         });
     agent.table.on_sync<methods::RotateRoot>(
-        [this](const control::v1::RotateRootRequest&) -> Result<control::v1::RotateRootResponse> {
+        [this](const control::v1::RotateRootRequest& request) -> Result<control::v1::RotateRootResponse> {
+          root_request = request;
+          ++rotations;
           control::v1::RotateRootResponse response;
           response.set_digest("d1ce");
           rotating = 3;
@@ -82,6 +85,8 @@ class SwarmAdmin : public ::testing::Test {
   int rotating = 0;
   std::string key;
   std::string unlocked_with;
+  control::v1::RotateRootRequest root_request;
+  int rotations = 0;
 };
 
 TEST_F(SwarmAdmin, UpdateChangesWhatIsGivenAndNothingElse) {
@@ -242,6 +247,37 @@ TEST_F(SwarmAdmin, CaPrintsTheRootAndFollowsARotation) {
   EXPECT_EQ(cli.run({"swarm", "ca", "--rotate", "-q"}).out, "");
   EXPECT_EQ(cli.run({"swarm", "ca", "--rotate", "--detach"}).out,
             "desired root digest: sha256:d1ce\n");
+}
+
+TEST_F(SwarmAdmin, ARotationMayBringTheLifeOfCertificatesInOneCall) {
+  EXPECT_EQ(cli.run({"swarm", "ca", "--rotate", "--cert-expiry", "720h", "-q"}).exit_code, 0);
+  EXPECT_EQ(root_request.certificate_lifetime(), Duration(std::chrono::hours(720)).count());
+  EXPECT_EQ(updates, 0) << "whole or not at all";
+  EXPECT_EQ(cli.run({"swarm", "ca", "--rotate", "-q"}).exit_code, 0);
+  EXPECT_EQ(root_request.certificate_lifetime(), 0);
+}
+
+TEST_F(SwarmAdmin, AnEmptyRootIsNoWishForANewOne) {
+  std::string dir = "/tmp/skep-ca-XXXXXX";
+  ASSERT_NE(::mkdtemp(dir.data()), nullptr);
+  const auto file = [&](const char* name, const char* text) {
+    const std::string path = dir + "/" + name;
+    EXPECT_TRUE(cli.disk.write_file_atomic(path, text, 0600));
+    return path;
+  };
+  const std::string pem = file("pem", "-----BEGIN X-----\n");
+  for (const std::string& empty : {file("empty", ""), file("blank", " \n\n"), std::string()}) {
+    auto done = cli.run({"swarm", "ca", "--rotate", "--ca-cert", empty, "--ca-key", pem});
+    EXPECT_EQ(done.exit_code, kExitUsage) << done.err;
+    EXPECT_THAT(done.err, HasSubstr("--ca-cert: "));
+    done = cli.run({"swarm", "ca", "--rotate", "--ca-cert", pem, "--ca-key", empty});
+    EXPECT_EQ(done.exit_code, kExitUsage) << done.err;
+    EXPECT_THAT(done.err, HasSubstr("--ca-key: "));
+  }
+  EXPECT_EQ(rotations, 0);
+  EXPECT_EQ(cli.run({"swarm", "ca", "--rotate", "-q", "--ca-cert", pem, "--ca-key", pem}).exit_code, 0);
+  EXPECT_EQ(root_request.key(), "-----BEGIN X-----\n");
+  EXPECT_TRUE(cli.disk.remove_tree(dir));
 }
 
 }  // namespace

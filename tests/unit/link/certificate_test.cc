@@ -109,6 +109,19 @@ std::string token(std::string_view secret = "0123456789abcdefghijklmno") {
   return *make_join_token(root().certificate, secret);
 }
 
+TEST(Certificate, EndsWithItsRootAtTheLatest) {
+  const auto request = make_request()->request;
+  const WallTime end = kNow + kRootLife.count();
+  const auto short_lived = sign_request(root(), request, kWorker, end - 100 * kSecond, kCertificateLife);
+  ASSERT_TRUE(short_lived) << short_lived.error().message;
+  EXPECT_EQ(read_certificate(*short_lived)->not_after, end);
+  EXPECT_EQ(read_certificate(*sign_request(root(), request, kWorker, kNow, 2 * kRootLife))->not_after, end);
+  const auto none = sign_request(root(), request, kWorker, end, 1h);
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().reason, "ROOT_EXPIRED");
+  EXPECT_THAT(none.error().message, HasSubstr("swarm ca --rotate"));
+}
+
 TEST(JoinToken, HasDockersShapeAndReadsBack) {
   PosixRandom random;
   const std::string secret = new_token_secret(random);

@@ -10,6 +10,30 @@ using ::testing::HasSubstr;
 
 constexpr WallTime kNow = 1'800'000'000'000'000'000;
 
+// openssl req -x509, with -algorithm ed25519; and openssl pkcs8 -topk8 of an elliptic key.
+constexpr const char* kEdRoot =
+    "-----BEGIN CERTIFICATE-----\n"
+    "MIIBPDCB76ADAgECAhRznAEzU2Ufvr7jSsiVDtLlJPFEzDAFBgMrZXAwDDEKMAgG\n"
+    "A1UEAwwBeDAeFw0yNjExMjIwNzQ5MDVaFw00NjAxMjEwNzQ5MDVaMAwxCjAIBgNV\n"
+    "BAMMAXgwKjAFBgMrZXADIQB+Bp9CHhVVKOYR70PQjEIY3mEtZzkFSnzt3+8yiCRL\n"
+    "haNjMGEwHQYDVR0OBBYEFCU5NyODHd6RJ7KayiYoG/p8mquMMB8GA1UdIwQYMBaA\n"
+    "FCU5NyODHd6RJ7KayiYoG/p8mquMMA8GA1UdEwEB/wQFMAMBAf8wDgYDVR0PAQH/\n"
+    "BAQDAgIEMAUGAytlcANBAHO3idcI13Okuixzq6SluFqEht3IF4uM8/p8wkhgwET1\n"
+    "8SQx6fJt9eNBtXxXhyyPzesSCcau2ifk0pYOCyxWKgg=\n"
+    "-----END CERTIFICATE-----\n";
+constexpr const char* kEdKey =
+    "-----BEGIN PRIVATE KEY-----\n"
+    "MC4CAQAwBQYDK2VwBCIEIPW+JRItGXkvuNIW9uYl9XUmWApmLtI4V25sSCw1+RhX\n"
+    "-----END PRIVATE KEY-----\n";
+constexpr const char* kEncryptedKey =
+    "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"
+    "MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAhCTXKYOPYvHwICCAAw\n"
+    "DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEELCQ9Muom2Fe1wrZcU9w/GoEgZDe\n"
+    "9NtkrzNYeN8QAl0InUs1S46lK25JtXex1esUXHzEw8pXMr4yw9H1KVMEo+l2nNxf\n"
+    "ckb5w3/BTicag8ZHWrdO4AzgyEhNKs673FsYaDqfl8mTsdUmdMXH9XQAGS/2gGKv\n"
+    "9QQPhYFL1tSFCXk9KQOXPw/avAvjF++4zHL968FpbN+fgY1B0Ql6SDQjOHGjNmg=\n"
+    "-----END ENCRYPTED PRIVATE KEY-----\n";
+
 class Root : public ::testing::Test {
  protected:
   std::string leaf(const CertifiedKey& issuer, WallTime now = kNow) {
@@ -65,6 +89,9 @@ TEST_F(Root, APairThatIsNoRootIsRefusedWithTheReason) {
   EXPECT_THAT(why({old_root.certificate + new_root.certificate, old_root.key}, kNow), HasSubstr("2 certificates"));
   EXPECT_THAT(why(old_root, kNow + kRootLife.count()), HasSubstr("expires within 30 days"));
   EXPECT_THAT(why(old_root, kNow - Duration(48h).count()), HasSubstr("not valid yet"));
+  EXPECT_THAT(why({kEdRoot, kEdKey}, kNow), HasSubstr("its key must be an elliptic one"));
+  EXPECT_THAT(why({old_root.certificate, kEncryptedKey}, kNow), HasSubstr("is encrypted: give it without"));
+  EXPECT_THAT(why({old_root.certificate, old_root.certificate}, kNow), HasSubstr("not a private key"));
 }
 
 TEST_F(Root, AnExpiredCertificateStillTellsWhoItWas) {

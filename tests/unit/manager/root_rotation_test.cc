@@ -159,6 +159,23 @@ TEST_F(Swarm, ARotationIsReplacedByAnotherAndTakenBack) {
   EXPECT_FALSE(rotation_complete(store.view()));
 }
 
+TEST_F(Swarm, ARotationBringsTheLifeOfCertificatesOrNothing) {
+  control::v1::RotateRootRequest request;
+  request.set_certificate_lifetime(Duration(59min).count());
+  EXPECT_EQ(rotate_root(store.view(), request, "", kNow).error().message,
+            "cert-expiry is too short: the minimum is 1h");
+  request.set_certificate_lifetime(-1);
+  EXPECT_FALSE(rotate_root(store.view(), request, "", kNow));
+  request.set_certificate_lifetime(Duration(30h).count());
+  auto edit = rotate_root(store.view(), request, "", kNow);
+  ASSERT_TRUE(edit) << edit.error().message;
+  EXPECT_EQ(edit->object.spec().certificate_expiry(), Duration(30h).count());
+  EXPECT_TRUE(edit->object.root_ca().has_rotation());
+  commit(std::move(edit->transaction));
+  rotate();
+  EXPECT_EQ(cluster().spec().certificate_expiry(), Duration(30h).count()) << "stays where nobody says otherwise";
+}
+
 TEST_F(Swarm, ARootThatCannotBeOneIsRefused) {
   control::v1::RotateRootRequest request;
   request.set_certificate(certificates["n1"]);
