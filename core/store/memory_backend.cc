@@ -44,7 +44,8 @@ Result<LoadedState> MemoryBackend::open() {
 /// Holds a copy of its moment.
 class MemoryBackend::Cursor final : public StateCursor {
  public:
-  explicit Cursor(Content content) : content_(std::move(content)), next_(content_.rows.begin()) {}
+  Cursor(Content content, bool damaged)
+      : content_(std::move(content)), damaged_(damaged), next_(content_.rows.begin()) {}
   [[nodiscard]] const v1::AppliedMark& mark() const override { return content_.mark; }
   Result<std::vector<StoredRow>> read(std::size_t bytes) override {
     std::vector<StoredRow> rows;
@@ -52,16 +53,21 @@ class MemoryBackend::Cursor final : public StateCursor {
       sum += next_->second.object().size();
       rows.push_back({next_->first.first, next_->first.second, next_->second});
     }
+    if (damaged_ && next_ == content_.rows.end()) {
+      return Error{Code::kDataLoss, "record '" + content_.rows.rbegin()->first.second + "' cannot be read",
+                   "STATE_DAMAGED"};
+    }
     return rows;
   }
 
  private:
   const Content content_;
+  const bool damaged_;
   decltype(content_.rows)::const_iterator next_;
 };
 
 Result<std::unique_ptr<StateCursor>> MemoryBackend::snapshot() {
-  return std::unique_ptr<StateCursor>(std::make_unique<Cursor>(present()));
+  return std::unique_ptr<StateCursor>(std::make_unique<Cursor>(present(), damaged_));
 }
 
 Status MemoryBackend::begin_install() {

@@ -27,6 +27,8 @@ class MemoryBackend final : public StateBackend {
   void fail_next(std::size_t count, Error error);
   /// A defect for tests: forgets one row without a trace.
   void lose_row(std::uint32_t table, const std::string& id);
+  /// A defect for tests: who reads the state through a cursor comes upon a row that cannot be read.
+  void damage_reads(bool damaged) { damaged_ = damaged; }
   [[nodiscard]] std::size_t unsynced() const { return unsynced_.size(); }
 
  private:
@@ -43,6 +45,7 @@ class MemoryBackend final : public StateBackend {
   Content durable_;
   Content incoming_;
   std::vector<StateBatch> unsynced_;
+  bool damaged_ = false;
   std::size_t failures_ = 0;
   Error failure_{Code::kResourceExhausted, "no space left", "DISK_FULL"};
 };

@@ -57,6 +57,7 @@ class RaftMail {
   void deliver(const consensus::v1::DeliverRequest& request, const bus::v1::Principal& from,
                bool leading, rpc::Reply<consensus::v1::DeliverResponse> reply);
 
+  [[nodiscard]] std::uint64_t self() const { return config_.self; }
   /// From the address book; nullptr when unknown.
   [[nodiscard]] const consensus::v1::Member* find(std::uint64_t id) const;
   /// Members, and managers that were or will be.

@@ -13,6 +13,9 @@ using namespace std::chrono_literals;
 
 constexpr int kFailuresMax = 6;  // in a row, without a chunk in between
 constexpr Duration kRetryPause = 500ms;
+constexpr Duration kNobodyPause = 5s;
+// A member that consensus did not name may itself be waiting for what is asked of it.
+constexpr Duration kStandInSilence = 30s;
 
 Error damaged(const std::string& what) {
   return Error{Code::kDataLoss, "the state that another manager sent " + what, "TRANSFER_DAMAGED"};
@@ -40,6 +43,11 @@ Result<std::vector<store::StoredRow>> RowReader::take(std::string_view bytes) {
         record.table() == 0 || record.id().empty()) {
       return damaged("has a row that cannot be read");
     }
+    std::pair place{record.table(), record.id()};
+    if (place <= last_) {
+      return damaged("has the row '" + record.id() + "' twice or out of order");
+    }
+    last_ = std::move(place);
     rows.push_back({record.table(), record.id(), std::move(*record.mutable_object())});
     at += 4 + size;
   }
@@ -67,9 +75,7 @@ StateFetch::~StateFetch() {
 void StateFetch::stop() {
   alive_.reset();
   env_.loop.cancel_timer(std::exchange(retry_timer_, 0));
-  if (auto stream = std::exchange(stream_, nullptr)) {
-    stream->cancel();
-  }
+  close_stream();
   answer(Error{Code::kUnavailable, "the manager stopped", "MANAGER_STOPPED"});
 }
 
@@ -95,11 +101,54 @@ void StateFetch::fetch(std::uint64_t index, std::uint64_t source, Done done) {
   done_ = std::move(done);
   min_index_ = index;
   failures_ = 0;
+  wanted_ = source;
+  source = fit_source(wanted_);
+  if (source == 0) {
+    unfit_.clear();
+    source = wanted_;
+  }
   if (source != source_ || snapshot_id_.empty() || mark_.index() < index) {
     source_ = source;
     return begin();
   }
   open();
+}
+
+/// `wanted`, or in its place a manager that is not known to be unfit; 0: there is none.
+std::uint64_t StateFetch::fit_source(std::uint64_t wanted) const {
+  if (!unfit_.contains(wanted)) {
+    return wanted;
+  }
+  for (const auto& [id, member] : mail_.book()) {
+    if (id != mail_.self() && !unfit_.contains(id)) {
+      return id;
+    }
+  }
+  return 0;
+}
+
+/// Asking this one again would bring the same.
+void StateFetch::unfit(const Error& error) {
+  close_stream();
+  snapshot_id_.clear();
+  unfit_.insert(source_);
+  const auto* member = mail_.find(source_);
+  const std::string node = member == nullptr ? std::to_string(source_) : member->node_id();
+  if (const std::uint64_t other = fit_source(wanted_); other != 0) {
+    SKEP_WARN("this manager gives no whole state; another one is asked", {"node", node}, {"cause", error.message});
+    source_ = other;
+    failures_ = 0;
+    return retry();
+  }
+  // All were asked. Consensus asks again, and something may be repaired by then.
+  unfit_.clear();
+  Error none = error;
+  none = std::move(none).with_context("no manager gives its state whole, node '" + node + "' at last");
+  env_.loop.cancel_timer(retry_timer_);
+  retry_timer_ = env_.loop.run_after(kNobodyPause, [this, none = std::move(none)] {
+    retry_timer_ = 0;
+    answer(none);
+  });
 }
 
 void StateFetch::begin() {
@@ -125,6 +174,15 @@ void StateFetch::open() {
   request.set_next_chunk(next_chunk_);
   saw_last_ = false;
   const std::uint64_t generation = ++generation_;
+  env_.loop.cancel_timer(std::exchange(silence_timer_, 0));
+  if (source_ != wanted_) {
+    silence_timer_ = env_.loop.run_after(kStandInSilence, guarded([this, generation] {
+                                           silence_timer_ = 0;
+                                           if (generation == generation_) {
+                                             unfit({Code::kTimeout, "it sent nothing in time", "NO_STATE"});
+                                           }
+                                         }));
+  }
   stream_ = rpc::open<manager::v1::methods::FetchState>(
       peers_->to(source->node_id(), source->address()), "core", request, {.deadline = 0ms},
       guarded([this, generation](const manager::v1::StateChunk& chunk) {
@@ -137,6 +195,7 @@ void StateFetch::on_chunk(const manager::v1::StateChunk& chunk, std::uint64_t ge
   if (generation != generation_) {
     return;
   }
+  env_.loop.cancel_timer(std::exchange(silence_timer_, 0));
   waiting_.push_back(chunk);
   saw_last_ = chunk.last();
   if (!writing_) {
@@ -160,8 +219,7 @@ void StateFetch::take(const manager::v1::StateChunk& chunk) {
   }
   auto rows = reader_.take(chunk.data());
   if (!rows) {
-    snapshot_id_.clear();  // going on would not help
-    return broken(rows.error());
+    return unfit(rows.error());
   }
   snapshot_id_ = chunk.snapshot_id();
   mark_ = chunk.mark();
@@ -193,7 +251,7 @@ void StateFetch::install(std::vector<store::StoredRow> rows, bool last) {
                   if (stream_ != nullptr) {
                     stream_->hold_credit(false);
                   } else if (retry_timer_ == 0 && done_ != nullptr) {
-                    open();  // it broke while these were written
+                    go_on();  // it broke while these were written
                   }
                 }));
 }
@@ -204,7 +262,7 @@ void StateFetch::finish() {
   waiting_.clear();
   snapshot_id_.clear();
   if (hash_ != store::hash_of(mark_) || !reader_.at_boundary()) {
-    return broken(damaged("has another hash than was said"));
+    return unfit(damaged("has another hash than was said"));
   }
   hooks_.installing();
   writing_ = true;
@@ -218,6 +276,7 @@ void StateFetch::finish() {
           return answer(std::move(status).error());
         }
         SKEP_INFO("the state was fetched from another manager", {"index", mark_.index()});
+        unfit_.clear();
         answer(store_.applied_index());
       }));
 }
@@ -227,11 +286,14 @@ void StateFetch::on_ended(Status status, std::uint64_t generation) {
     return;
   }
   stream_.reset();
-  if (status && saw_last_) {
+  if (saw_last_) {
     return;  // perhaps still being written
   }
   if (status) {
     return broken(damaged("ended early"));
+  }
+  if (status.error().code == Code::kDataLoss) {
+    return unfit(status.error());
   }
   if (status.error().reason == "SNAPSHOT_GONE") {
     snapshot_id_.clear();
@@ -239,24 +301,38 @@ void StateFetch::on_ended(Status status, std::uint64_t generation) {
   broken(status.error());
 }
 
-void StateFetch::broken(const Error& error) {
+void StateFetch::close_stream() {
   ++generation_;
   if (auto stream = std::exchange(stream_, nullptr)) {
     stream->cancel();
   }
   waiting_.clear();
+  env_.loop.cancel_timer(std::exchange(silence_timer_, 0));
+}
+
+void StateFetch::broken(const Error& error) {
+  close_stream();
   if (++failures_ >= kFailuresMax) {
-    return answer(Error(error));
+    // Who consensus named may be named again; for who stands in for that one, another may stand in.
+    return source_ == wanted_ && error.code != Code::kDataLoss ? answer(Error(error)) : unfit(error);
   }
   SKEP_DEBUG("the transfer of the state broke", {"reason", error.message}, {"chunk", next_chunk_});
+  retry();
+}
+
+void StateFetch::retry() {
   env_.loop.cancel_timer(retry_timer_);
   retry_timer_ = env_.loop.run_after(kRetryPause, [this] {
     retry_timer_ = 0;
     if (done_ == nullptr || writing_) {
       return;  // goes on when the rows are written
     }
-    snapshot_id_.empty() ? begin() : open();
+    go_on();
   });
+}
+
+void StateFetch::go_on() {
+  snapshot_id_.empty() ? begin() : open();
 }
 
 }  // namespace skep::control

@@ -8,8 +8,10 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/bus/peers.h"
@@ -22,7 +24,8 @@
 
 namespace skep::control {
 
-/// Rows out of the bytes of a transfer. Pure. kDataLoss: these are no rows.
+/// Rows out of the bytes of a transfer. Pure. kDataLoss: these are no rows, or not ascending by table and id as
+/// every state is read: a row that came twice would count twice in the sum, and once in the state.
 class RowReader {
  public:
   Result<std::vector<store::StoredRow>> take(std::string_view bytes);
@@ -31,6 +34,7 @@ class RowReader {
  private:
   static constexpr std::size_t kRowBytesMax = 4 << 20;
   std::string bytes_;
+  std::pair<std::uint32_t, std::string> last_;
 };
 
 class StateFetch {
@@ -51,15 +55,21 @@ class StateFetch {
   StateFetch& operator=(const StateFetch&) = delete;
 
   /// Answers the index of a state that holds `index`, once it is in place; an error after a few
-  /// tries (consensus asks again, perhaps naming another source). One at a time: kConflict.
+  /// tries (consensus asks again, perhaps naming another source). One at a time: kConflict. A manager
+  /// whose state is damaged is not asked again as long as there is another one; kDataLoss: there is none.
   void fetch(std::uint64_t index, std::uint64_t source, Done done);
   void stop();
   /// Chunks taken so far, for tests and `info`.
   [[nodiscard]] std::uint64_t chunks_taken() const { return chunks_taken_; }
 
  private:
+  [[nodiscard]] std::uint64_t fit_source(std::uint64_t wanted) const;
+  void unfit(const Error& error);
   void begin();
   void open();
+  void go_on();
+  void retry();
+  void close_stream();
   void on_chunk(const manager::v1::StateChunk& chunk, std::uint64_t generation);
   void take(const manager::v1::StateChunk& chunk);
   void on_ended(Status status, std::uint64_t generation);
@@ -78,6 +88,8 @@ class StateFetch {
   const Hooks hooks_;
   Done done_;
   std::uint64_t min_index_ = 0;
+  std::uint64_t wanted_ = 0;       // the source that consensus named
+  std::set<std::uint64_t> unfit_;  // members whose state is damaged, or that stood in and did not help
   // The transfer; kept when it broke, so that the same source can go on with it.
   std::uint64_t source_ = 0;
   std::string snapshot_id_;
@@ -93,6 +105,7 @@ class StateFetch {
   int failures_ = 0;
   std::uint64_t chunks_taken_ = 0;
   TimerId retry_timer_ = 0;
+  TimerId silence_timer_ = 0;  // of a source that stands in
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 

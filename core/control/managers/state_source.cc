@@ -176,6 +176,11 @@ void StateSource::read_on(Transfer& transfer) {
                }
                it->second->reading = false;
                if (!rows) {
+                 if (rows.error().code == Code::kDataLoss) {
+                   SKEP_ERROR("the state of this manager is damaged on disk and cannot be given to another one; "
+                              "demote it, remove it, and let it join again",
+                              {"cause", rows.error().message});
+                 }
                  return end(id, rows.error());
                }
                take_rows(*it->second, *rows);

@@ -110,6 +110,35 @@ TEST(StateTransfer, ACrashWhileTheStateComesLosesNothing) {
   }
 }
 
+TEST(StateTransfer, AnotherManagerIsAskedWhenTheStateOfOneIsDamaged) {
+  Short cluster(3);
+  const std::string away = cluster.follower();
+  cluster.kill(away);
+  cluster.fill(60, 10'000);
+  const std::string leader = cluster.wait_leader();
+  cluster.nodes.at(leader)->backend->damage_reads(true);
+  cluster.start(away);
+  EXPECT_TRUE(cluster.agree(30s));
+  EXPECT_EQ(cluster.view(away).all<model::v1::Service>().size(), 60U);
+  EXPECT_EQ(cluster.wait_leader(), leader);
+}
+
+TEST(StateTransfer, WhereEveryStateIsDamagedOneIsTakenAsSoonAsItIsWhole) {
+  Short cluster(3);
+  const std::string away = cluster.follower();
+  cluster.kill(away);
+  cluster.fill(60, 10'000);
+  for (auto& [id, node] : cluster.nodes) {
+    node->backend->damage_reads(true);
+  }
+  cluster.start(away);
+  EXPECT_FALSE(cluster.agree(30s));
+  for (auto& [id, node] : cluster.nodes) {
+    node->backend->damage_reads(id != cluster.wait_leader());
+  }
+  EXPECT_TRUE(cluster.agree(30s));
+}
+
 TEST(StateTransfer, OnlyManagersMayHaveTheState) {
   rpc::MethodTable none;  // outlives the bus
   Short cluster(1);
@@ -122,17 +151,17 @@ TEST(StateTransfer, OnlyManagersMayHaveTheState) {
   EXPECT_EQ(reason, "NOT_A_MANAGER");
 }
 
-TEST(RowReader, PutsRowsTogetherAndRefusesNonsense) {
+std::string row_bytes(const std::string& id, std::uint32_t table = 3) {
   manager::v1::StateRow row;
-  row.set_table(3);
-  row.set_id("s1");
+  row.set_table(table);
+  row.set_id(id);
   row.mutable_object()->set_object(std::string(1000, 'x'));
-  std::string bytes;
-  for (int i = 0; i < 3; ++i) {
-    const auto size = row.ByteSizeLong();
-    bytes += std::string{static_cast<char>(size & 0xff), static_cast<char>(size >> 8), 0, 0};
-    row.AppendToString(&bytes);
-  }
+  const auto size = row.ByteSizeLong();
+  return std::string{static_cast<char>(size & 0xff), static_cast<char>(size >> 8), 0, 0} + row.SerializeAsString();
+}
+
+TEST(RowReader, PutsRowsTogetherAndRefusesNonsense) {
+  const std::string bytes = row_bytes("s1") + row_bytes("s10") + row_bytes("s2") + row_bytes("a", 4);
   RowReader reader;
   std::size_t rows = 0;
   for (std::size_t at = 0; at < bytes.size(); at += 7) {
@@ -140,10 +169,21 @@ TEST(RowReader, PutsRowsTogetherAndRefusesNonsense) {
     ASSERT_TRUE(read);
     rows += read->size();
   }
-  EXPECT_EQ(rows, 3U);
+  EXPECT_EQ(rows, 4U);
   EXPECT_TRUE(reader.at_boundary());
   EXPECT_FALSE(RowReader().take("\xff\xff\xff\xff"));
   EXPECT_FALSE(RowReader().take(std::string_view("\x02\0\0\0zz", 6)));
+}
+
+TEST(RowReader, RefusesARowThatCameBefore) {
+  for (const std::string& again : {row_bytes("s2"), row_bytes("s1"), row_bytes("z", 2)}) {
+    RowReader reader;
+    ASSERT_TRUE(reader.take(row_bytes("s1") + row_bytes("s2")));
+    const auto taken = reader.take(again);
+    ASSERT_FALSE(taken);
+    EXPECT_EQ(taken.error().reason, "TRANSFER_DAMAGED");
+    EXPECT_NE(taken.error().message.find("twice or out of order"), std::string::npos);
+  }
 }
 
 }  // namespace
