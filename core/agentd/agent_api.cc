@@ -241,6 +241,12 @@ void register_agent_api(rpc::MethodTable& table, Env& env, rpc::Caller& caller, 
   });
   table.on<Stop>([&swarm, end_agent = std::move(end_agent)](const agent::v1::StopRequest& request,
                                                              const rpc::CallContext&, auto reply) {
+    if (!swarm.membership()) {
+      return reply(Error{Code::kFailedPrecondition,
+                         "this node is not part of a swarm: there are no tasks to hand over, and SIGTERM "
+                         "ends its agent",
+                         "NOT_IN_SWARM"});
+    }
     const Duration patience = request.patience() > 0 ? Duration(request.patience()) : kHandOverPatience;
     swarm.hand_over(patience, [end_agent, reply](Status status) {
       if (!status) {

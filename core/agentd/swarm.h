@@ -106,7 +106,7 @@ class Swarm {
                  std::function<void(Status)> done);
   void give_up_init(Error error, const std::function<void(Result<std::string>)>& done);
   // Leaving (swarm_leave.cc).
-  [[nodiscard]] Error leave_warning() const;
+  void warn_leaving(std::function<void(Status)> done);
   void step_down(std::function<void()> then);  // to a worker first, where the others can do without it
   void await_worker(TimePoint deadline, std::function<void()> then);
   void say_goodbye(TimePoint deadline, std::function<void()> then);

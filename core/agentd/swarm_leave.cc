@@ -1,6 +1,9 @@
 // Leaving a swarm: every task ends, and nothing of the swarm stays on disk. The installation id does.
+#include <algorithm>
+
 #include "core/agentd/credentials.h"
 #include "core/agentd/identity.h"
+#include "core/agentd/leave_warning.h"
 #include "core/agentd/leftovers.h"
 #include "core/agentd/swarm_security.h"
 #include "skep/control.methods.h"
@@ -13,6 +16,7 @@ namespace {
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 constexpr Duration kTasksLookAgain = 200ms;
 constexpr std::chrono::milliseconds kStepDownLimit = 10s;
+constexpr std::chrono::milliseconds kUpLimit = 5s;  // to hear from the leader which managers are up
 constexpr Duration kGoodbyeLimit = 3s;
 
 }  // namespace
@@ -31,7 +35,7 @@ void Swarm::leave(bool force, std::function<void(Status)> done) {
                       "LOCKED"});
   }
   if (membership_->manager() && !force) {
-    return done(leave_warning());
+    return warn_leaving(std::move(done));
   }
   changing_ = true;
   const auto end = [this, done] {
@@ -68,23 +72,20 @@ void Swarm::say_goodbye(TimePoint deadline, std::function<void()> then) {
   });
 }
 
-Error Swarm::leave_warning() const {
-  const std::size_t managers = manager_ ? manager_->consensus().members().size() : 0;
-  std::string text = "you are attempting to leave the swarm on a node that is participating as a manager. ";
-  if (managers <= 1) {
-    return Error{Code::kFailedPrecondition,
-                 text + "Removing the last manager erases all current state of the swarm. Use `--force` to "
-                        "ignore this message",
-                 "LAST_MANAGER"};
+void Swarm::warn_leaving(std::function<void(Status)> done) {
+  const std::size_t total = manager_ ? manager_->consensus().members().size() : book_.managers().size();
+  if (total <= 1) {
+    return done(leave_warning(total, total));
   }
-  if (managers - 1 < managers / 2 + 1) {
-    text += "Removing this node leaves " + std::to_string(managers - 1) + " managers out of " +
-            std::to_string(managers) + ". Without a Raft quorum your swarm will be inaccessible. ";
-  }
-  return Error{Code::kFailedPrecondition,
-               text + "The only way to restore a swarm that has lost consensus is to reinitialize it with "
-                      "`--force-new-cluster`. Demote this node first, or use `--force` to suppress this message",
-               "NODE_IS_MANAGER"};
+  rpc::call<control::v1::methods::ListNodes>(
+      caller_, "core", {}, {.deadline = kUpLimit}, [total, done](const Result<control::v1::ListNodesResponse>& nodes) {
+        if (!nodes) {
+          return done(leave_warning(total, std::nullopt));
+        }
+        const auto up = std::count_if(nodes->nodes().begin(), nodes->nodes().end(),
+                                      [](const auto& node) { return node.manager_status().reachability() == 2; });
+        done(leave_warning(total, static_cast<std::size_t>(up)));
+      });
 }
 
 void Swarm::step_down(std::function<void()> then) {

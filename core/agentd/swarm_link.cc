@@ -53,6 +53,7 @@ Status Swarm::save_and_use(const link::Credentials& credentials) {
 }
 
 void Swarm::listen() {
+  env_.loop.cancel_timer(std::exchange(listen_timer_, 0));
   auto status = link_.listen(membership_->listen_address());
   if (status) {
     listen_trouble_.clear();

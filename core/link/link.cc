@@ -64,11 +64,18 @@ Status Link::listen(const std::string& address) {
   if (!context_) {
     return Error{Code::kFailedPrecondition, "there is no certificate to listen with"};
   }
+  if (listener_.valid() && address == listens_at_) {
+    return ok();
+  }
   SKEP_TRY_ASSIGN(const HostPort where, parse_host_port(address, kManagementPort));
+  if (where.port != 0 && where.port == port_) {
+    stop_listening();  // our own listener would be in the way
+  }
   SKEP_TRY_ASSIGN(bus::Fd listener, listen_tcp(where));
   SKEP_TRY_ASSIGN(const std::uint16_t port, bound_port(listener.get()));
   stop_listening();
   listener_ = std::move(listener);
+  listens_at_ = address;
   port_ = port;
   listen_watch_ = env_.loop.watch_readable(listener_.get(), [this] { accept_waiting(); });
   SKEP_INFO("listening for nodes", {"address", to_text({where.host, port_})});

@@ -40,7 +40,8 @@ class Link final : public bus::Peers {
   Status set_credentials(Credentials credentials);
   /// This node belongs to no swarm any more: everything is closed, listening ends.
   void clear();
-  /// Accepts connections at "IP:PORT". kFailedPrecondition without credentials.
+  /// Accepts connections at "IP:PORT", and no longer where it did; nothing when it does already.
+  /// kFailedPrecondition without credentials.
   Status listen(const std::string& address);
   void stop_listening();
   /// The port listened on; 0 when not listening.
@@ -85,6 +86,7 @@ class Link final : public bus::Peers {
   bus::Fd listener_;
   WatchId listen_watch_ = 0;
   TimerId listen_timer_ = 0;
+  std::string listens_at_;  // as given
   std::uint16_t port_ = 0;
   std::map<const Connection*, ConnectionPtr> accepted_;
   std::map<std::string, std::unique_ptr<Peer>> peers_;

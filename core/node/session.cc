@@ -126,6 +126,7 @@ void Session::on_message(const dispatch::v1::SessionMessage& message) {
   last_session_id_ = session_id_;
   heartbeats_missed_ = 0;
   refused_ = false;
+  back_off_.reset();  // what broke before is over; when this session breaks, others wait as long as this node
   SKEP_INFO("session with the managers is up", {"node", config_.node_id});
   arm_heartbeat(stopping_                ? Duration(0)
                 : period_ > Duration(0) ? period_
@@ -192,7 +193,6 @@ void Session::on_assignments(const dispatch::v1::AssignmentsMessage& message) {
     return open_assignments();
   }
   if (*taken) {
-    back_off_.reset();
     hooks_.assignments(std::move(**taken));
     drop_unknown();
     synced_ = true;

@@ -75,6 +75,10 @@ class BadInput(SkepTest):
     def test_what_is_wrong_is_said_and_changes_nothing(self):
         agent = self.agent().start()
         self.refused(agent, 5, ("not a swarm manager", "swarm init"), "service", "ls")
+        self.refused(agent, 5, ("not part of a swarm", "SIGTERM"), "node", "stop")
+        for address, says in (("0.0.0.0", "tells nobody"), ("224.0.0.1", "no single machine"), ("127.0.0.1:0", "1 to 65535"),
+                              ("203.0.113.9", "is no address of this machine")):
+            self.refused(agent, 1, says, "swarm", "init", "--advertise-addr", address)
         self.refused(agent, 1, "nope", "swarm", "init", "--advertise-addr", "nope")
         agent.ctl("swarm", "init", "--advertise-addr", "127.0.0.1")
         self.web_image(agent)

@@ -113,6 +113,30 @@ class LinkTest : public ::testing::Test, protected base::RealEnv {
   std::size_t answer_size = 0;
 };
 
+TEST_F(LinkTest, ListeningAgainAtTheSameAddressIsNoTrouble) {
+  const auto m = manager();
+  const std::string at = address_of(*m);
+  ASSERT_TRUE(m->link.listen(at));
+  const auto again = m->link.listen(at);
+  EXPECT_TRUE(again) << again.error().message;
+  const auto wider = m->link.listen("0.0.0.0:" + std::to_string(m->link.port()));
+  EXPECT_TRUE(wider) << "its own listener is in nobody's way: " << wider.error().message;
+  const auto w = machine("w1", Role::kWorker);
+  EXPECT_TRUE(ask<dispatch::v1::methods::Heartbeat>(w->link.to("m1", at)));
+  const auto other = machine("m2", Role::kManager);
+  EXPECT_EQ(other->link.listen(at).error().reason, "ADDRESS_IN_USE");
+}
+
+TEST_F(LinkTest, WhoWasAManagerAndStillListensIsNone) {
+  const auto m = manager();
+  EXPECT_TRUE(m->link.set_credentials(credentials("m1", Role::kWorker, root)));
+  const auto w = machine("w1", Role::kWorker);
+  std::string why;
+  w->link.set_on_rejected([&](const std::string&, const Error& error) { why = error.reason; });
+  EXPECT_FALSE(ask<dispatch::v1::methods::Heartbeat>(w->link.to("m1", address_of(*m))));
+  EXPECT_EQ(why, "NOT_A_MANAGER");
+}
+
 TEST_F(LinkTest, ACallArrivesWithTheCallersIdentity) {
   const auto m = manager();
   const auto w = machine("w1", Role::kWorker);

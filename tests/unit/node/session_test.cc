@@ -197,6 +197,21 @@ TEST_F(SessionTest, BacksOffWhileNoManagerAnswers) {
   EXPECT_TRUE(agent->counters().session);
 }
 
+TEST_F(SessionTest, ASessionThatComesUpEndsTheBackingOff) {
+  for (int round = 0; round < 8; ++round) {
+    manager.refuse(Error{Code::kUnavailable, "no leader"});
+    env.loop.advance(300s);  // up to 8 s between two tries
+    bus.lose = [](const auto& frame) { return frame.method == "dispatch/1/assignments"; };
+    manager.resume();
+    ASSERT_TRUE(env.loop.run_until([&] { return agent->counters().session; }, 9s));
+    const int before = manager.sessions;
+    manager.refuse(Error{Code::kUnavailable, "another leader"});
+    manager.resume();
+    env.loop.advance(150ms);
+    EXPECT_GT(manager.sessions, before) << "it came up, though without assignments";
+  }
+}
+
 TEST_F(SessionTest, GivesUpASessionWhoseHeartbeatsAreLost) {
   env.loop.advance(1s);
   bus.lose = [](const auto& frame) { return frame.target == "core"; };
