@@ -40,6 +40,22 @@ class Workers(ClusterTest):
         manager.wait_running("web", 6)
 
 
+class Addresses(ClusterTest):
+    def test_a_port_that_is_listened_on_is_told_to_the_others(self):
+        manager = self.machine()
+        at = f"{self.net.ip(manager.host)}:2399"
+        said = manager.out("swarm", "init", "--listen-addr", "eth0:2399")
+        self.assertIn(f" {at}", said, "the join command names it")
+        token = manager.out("swarm", "join-token", "-q", "manager")
+        other = self.machine()
+        # With the space of a careless copy.
+        other.ctl("swarm", "join", "--token", f" {token}\n", "--listen-addr", "0.0.0.0:2400", at)
+        eventually("it is a manager", lambda: self.nodes(manager)[other.node_id()]["manager"] == "Reachable")
+        shown = manager.out("node", "inspect", "--format", "{{.ManagerStatus.Addr}}", other.node_id())
+        self.assertEqual(shown, f"{self.net.ip(other.host)}:2400")
+        self.assertIn(f"{self.net.ip(other.host)}:2400", manager.out("info"))
+
+
 class Tokens(ClusterTest):
     def join_error(self, agent, token, address):
         done = agent.ctl("swarm", "join", "--token", token, address, check=False)
@@ -53,6 +69,9 @@ class Tokens(ClusterTest):
         token = manager.out("swarm", "join-token", "-q", "worker")
         self.assertRegex(token, r"^SWMTKN-1-[0-9a-z]{50}-[0-9a-z]{25}$")
         self.assertIn("does not begin with", self.join_error(joiner, "nonsense", manager.address))
+        self.assertIn("white space inside", self.join_error(joiner, token[:40] + "\n" + token[40:], manager.address))
+        loopback = joiner.ctl("swarm", "join", "--token", token, "--advertise-addr", "127.0.0.1", manager.address, check=False)
+        self.assertIn("reached from this machine only", loopback.stderr)
         self.assertIn("is cut off", self.join_error(joiner, token[:-3], manager.address))
         made_up = token[:-25] + "0" * 25
         self.assertIn("not valid", self.join_error(joiner, made_up, manager.address))

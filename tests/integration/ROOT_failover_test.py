@@ -31,7 +31,7 @@ class Failover(ManagersTest):
     def test_leaders_are_killed_one_after_another(self):
         managers = self.three()
         took = []
-        for _ in range(6):
+        for _ in range(20):
             self.change(managers[0])
             leader, others = self.leader(managers)
             leader.kill()
