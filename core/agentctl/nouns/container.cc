@@ -45,7 +45,12 @@ const ListShape kContainers{
      {"Ports", "PORTS"},
      {"Names", "NAMES"},
      {"Runtime", "RUNTIME"},
-     {"Labels", "LABELS"}}};
+     {"Labels", "LABELS"}},
+    "ID",
+    "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\ncreated_at: {{.CreatedAt}}\n"
+    "state:{{pad .State 1 0}}\nstatus:{{pad .Status 1 0}}\nnames: {{.Names}}\nlabels:{{pad .Labels 1 0}}\n"
+    "ports:{{pad .Ports 1 0}}\n",
+    "container_id: {{.ID}}"};
 
 Result<std::vector<ContainerInfo>> all_containers(Client& agent, bool all) {
   agent::v1::ListContainersRequest request;

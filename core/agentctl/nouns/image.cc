@@ -31,7 +31,14 @@ const ListShape kImages{"{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t
                          {"Digest", "DIGEST"},
                          {"CreatedSince", "CREATED"},
                          {"CreatedAt", "CREATED AT"},
-                         {"Size", "SIZE"}}};
+                         {"Size", "SIZE"}},
+                        "ID",
+                        "repository: {{.Repository}}\ntag: {{.Tag}}\nimage_id: {{.ID}}\n"
+                        "created_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n",
+                        "image_id: {{.ID}}"};
+constexpr const char* kRawDigests =
+    "repository: {{.Repository}}\ntag: {{.Tag}}\ndigest: {{.Digest}}\nimage_id: {{.ID}}\n"
+    "created_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n";
 
 constexpr std::string_view kArchives[] = {"docker-archive:", "oci-archive:", "oci:"};
 
@@ -114,6 +121,7 @@ Result<int> list_images(Context& context, const LsOptions& options,
   ListShape shape = kImages;
   if (options.digests) {
     shape.table = "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}";
+    shape.raw = kRawDigests;
   }
   SKEP_TRY(print_list(context, shape, options.list, rows));
   return 0;

@@ -32,7 +32,11 @@ const ListShape kNodes{
      {"Availability", "AVAILABILITY"},
      {"ManagerStatus", "MANAGER STATUS"},
      {"EngineVersion", "ENGINE VERSION"},
-     {"TLSStatus", "TLS STATUS"}}};
+     {"TLSStatus", "TLS STATUS"}},
+    "ID",
+    "node_id: {{.ID}}\nhostname: {{.Hostname}}\nstatus: {{.Status}}\navailability: {{.Availability}}\n"
+    "manager_status: {{.ManagerStatus}}\n",
+    "node_id: {{.ID}}"};
 
 std::string capitalised(std::string_view word) {
   std::string text(word);

@@ -30,7 +30,11 @@ const ListShape kServices{"{{.ID}}\t{{.Name}}\t{{.Mode}}\t{{.Replicas}}\t{{.Imag
                            {"Mode", "MODE"},
                            {"Replicas", "REPLICAS"},
                            {"Image", "IMAGE"},
-                           {"Ports", "PORTS"}}};
+                           {"Ports", "PORTS"}},
+                          "ID",
+                          "id: {{.ID}}\nname: {{.Name}}\nmode: {{.Mode}}\nreplicas: {{.Replicas}}\n"
+                          "image: {{.Image}}\nports: {{.Ports}}\n",
+                          "id: {{.ID}}"};
 
 const ListShape kTasks{
     "{{.ID}}\t{{.Name}}\t{{.Image}}\t{{.Node}}\t{{.DesiredState}}\t{{.CurrentState}}\t{{.Error}}\t{"
@@ -42,7 +46,11 @@ const ListShape kTasks{
      {"DesiredState", "DESIRED STATE"},
      {"CurrentState", "CURRENT STATE"},
      {"Error", "ERROR"},
-     {"Ports", "PORTS"}}};
+     {"Ports", "PORTS"}},
+    "ID",
+    "id: {{.ID}}\nname: {{.Name}}\nimage: {{.Image}}\nnode: {{.Node}}\ndesired_state: {{.DesiredState}}\n"
+    "current_state: {{.CurrentState}}\nerror: {{.Error}}\nports: {{.Ports}}\n",
+    "id: {{.ID}}"};
 
 std::string replicas_text(const Service& service, const control::v1::ServiceCounts& counts) {
   std::string text = fmt::format("{}/{}", counts.running(), counts.desired());

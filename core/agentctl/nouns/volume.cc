@@ -30,7 +30,9 @@ const ListShape kVolumes{"{{.Driver}}\t{{.Name}}",
                           {"Labels", "LABELS"},
                           {"Links", "LINKS"},
                           {"Size", "SIZE"}},
-                         "Name"};
+                         "Name",
+                         "name: {{.Name}}\ndriver: {{.Driver}}\n",
+                         "name: {{.Name}}"};
 
 /// A volume and the driver that has it; the driver's own word for itself may be empty.
 struct Found {

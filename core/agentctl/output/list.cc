@@ -70,7 +70,7 @@ Value sorted_row(const Value& row) {
 
 void add_list_flags(Command& command, ListOptions& options, std::string filters, bool truncates) {
   command.text("--format", options.format, "string",
-               "'table', 'table TEMPLATE', 'json' or a Go template, as '{{.ID}}'");
+               "'table', 'table TEMPLATE', 'json', 'raw' or a Go template, as '{{.ID}}'");
   command.toggle("--quiet,-q", options.quiet, "Print ids only");
   if (!filters.empty()) {
     command.list("--filter,-f", options.filters, fmt::format("KEY=VALUE, keys: {}", filters));
@@ -101,7 +101,12 @@ Status print_list(Context& context, const ListShape& shape, const ListOptions& o
     }
     return ok();
   }
-  SKEP_TRY_ASSIGN(const Template row_template, Template::parse(format));
+  if (format == "raw" && shape.raw.empty()) {
+    return Error{Code::kInvalidArgument, "--format: 'raw' is no format of this list: use table, json or a template",
+                 std::string(kUsageReason)};
+  }
+  SKEP_TRY_ASSIGN(const Template row_template,
+                  Template::parse(format != "raw" ? format : options.quiet ? shape.raw_quiet : shape.raw));
   for (const Value& row : rows) {
     SKEP_TRY_ASSIGN(const std::string line, row_template.run(row));
     context.out << line << '\n';

@@ -1,7 +1,7 @@
 #pragma once
 
 // Lists and inspections as people asked for them: table, table TEMPLATE, json (one object per
-// line), a template per row, or ids only.
+// line), raw (key: value), a template per row, or ids only.
 
 #include <set>
 #include <string>
@@ -25,7 +25,9 @@ struct Column {
 struct ListShape {
   std::string table;  ///< "{{.ID}}\t{{.Name}}"
   std::vector<Column> columns;
-  std::string quiet = "ID";  ///< field that -q prints
+  std::string quiet = "ID";    ///< field that -q prints
+  std::string raw = {};        ///< template of `--format raw`, as Docker has it; empty: it has none here
+  std::string raw_quiet = {};  ///< of that with -q
 };
 
 struct ListOptions {

@@ -107,6 +107,24 @@ TEST_F(CliTest, ServiceListPrintsDockersTable) {
   EXPECT_THAT(bad.err, HasSubstr("did you mean 'name'"));
 }
 
+TEST_F(CliTest, ListsHaveDockersRawFormat) {
+  make_web();
+  const auto services = cli.run({"service", "ls", "--format", "raw"});
+  EXPECT_THAT(services.out, ::testing::MatchesRegex("id: .+\nname: web\nmode: replicated\nreplicas: 2/2\n"
+                                                    "image: nginx:1.*\nports: [^\n]*\n\n"));
+  EXPECT_THAT(cli.run({"service", "ls", "-q", "--format", "raw"}).out, ::testing::MatchesRegex("id: [^\n]+\n"));
+  EXPECT_THAT(cli.run({"service", "ps", "--format", "raw", "web"}).out,
+              HasSubstr("\ndesired_state: Running\ncurrent_state: Running"));
+  EXPECT_THAT(cli.run({"node", "ls", "--format", "raw"}).out, HasSubstr("\navailability: Active\nmanager_status: "));
+  EXPECT_THAT(cli.run({"container", "ls", "-a", "--format", "raw"}).err, ::testing::IsEmpty());
+  for (const char* noun : {"image", "volume"}) {
+    EXPECT_EQ(cli.run({noun, "ls", "--format", "raw"}).exit_code, 0) << noun;
+  }
+  const auto none = cli.run({"plugin", "ls", "--format", "raw"});
+  EXPECT_EQ(none.exit_code, kExitUsage);
+  EXPECT_THAT(none.err, HasSubstr("'raw' is no format of this list"));
+}
+
 TEST_F(CliTest, ServicePsShowsHistoryErrorsAndHostPorts) {
   make_web();
   auto old = agent.tasks[0];
