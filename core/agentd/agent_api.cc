@@ -104,8 +104,8 @@ class AgentApi {
     if (control::Manager* manager = swarm_.manager(); manager != nullptr) {
       add_cluster(*manager, response);
     }
-    if (!swarm_.listen_trouble().empty()) {
-      response.add_warnings(swarm_.listen_trouble());
+    for (std::string& warning : swarm_.warnings()) {
+      response.add_warnings(std::move(warning));
     }
     for (const auto& plugin : plugins_.list()) {
       if (plugin.state() != "running" && plugin.state() != "disabled") {

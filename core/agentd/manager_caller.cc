@@ -7,7 +7,7 @@ namespace {
 
 /// Another manager may serve what this one did not.
 bool ask_another(const Error& error) {
-  return error.code == Code::kUnavailable || error.reason == "NOT_A_MANAGER" ||
+  return error.code == Code::kUnavailable || error.reason == "NOT_A_MANAGER" || error.reason == "LOCKED" ||
          error.reason == "MANAGER_DOWN" || error.reason == "DEADLINE_EXCEEDED";
 }
 

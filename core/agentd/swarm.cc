@@ -111,8 +111,8 @@ Status Swarm::start() {
   if (auto status = opens ? security_->open() : ok(); !status) {
     trouble_ = status.error().message;
     SKEP_ERROR("the manager role cannot start; tasks keep running", {"cause", trouble_});
-  } else if (!locked()) {
-    begin_roles();
+  } else {
+    locked() ? security_->begin_locked() : begin_roles();
   }
   return start_node();
 }

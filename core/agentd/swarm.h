@@ -61,7 +61,7 @@ class Swarm {
   [[nodiscard]] const std::optional<agent::v1::SwarmMembership>& membership() const { return membership_; }
   [[nodiscard]] std::string state() const;  ///< "inactive", "pending", "active", "locked" or "error"
   [[nodiscard]] const std::string& trouble() const { return trouble_.empty() ? link_trouble_ : trouble_; }
-  [[nodiscard]] const std::string& listen_trouble() const { return listen_trouble_; }
+  [[nodiscard]] std::vector<std::string> warnings() const;  ///< what is wrong and stops nothing
   [[nodiscard]] std::vector<std::string> managers() const { return book_.managers(); }  ///< "ID=HOST:PORT"
   model::v1::NodeDescription describe();
 

@@ -9,6 +9,7 @@
 #include "core/agentd/identity.h"
 #include "core/agentd/version.h"
 #include "core/link/root.h"
+#include "skep/ca.methods.h"
 #include "skep/log.h"
 
 namespace skep::agentd {
@@ -23,7 +24,8 @@ constexpr Duration kLifeTolerated = 10min;  // beyond what the swarm wants
 }  // namespace
 
 Swarm::Security::Security(Swarm& swarm)
-    : swarm_(swarm), env_(swarm.env_), key_(swarm.paths_, swarm.env_.disk, swarm.env_.random) {}
+    : swarm_(swarm), env_(swarm.env_), key_(swarm.paths_, swarm.env_.disk, swarm.env_.random),
+      locked_(swarm.env_, swarm.paths_, locked_hooks()) {}
 
 Swarm::Security::~Security() {
   env_.loop.cancel_timer(wrap_timer_);
@@ -46,6 +48,50 @@ Status Swarm::Security::open() {
   return status;
 }
 
+std::vector<std::string> Swarm::warnings() const {
+  std::vector<std::string> out;
+  if (!listen_trouble_.empty()) {
+    out.push_back(listen_trouble_);
+  }
+  if (const std::string trouble = security_->locked_trouble(); !trouble.empty()) {
+    out.push_back(trouble + (locked() ? "; 'agentctl swarm unlock' ends that" : ""));
+  }
+  return out;
+}
+
+LockedCertificate::Hooks Swarm::Security::locked_hooks() {
+  return {.ask =
+              [this](const ca::v1::RenewRequest& request, LockedCertificate::Answer answer) {
+                rpc::call<ca::v1::methods::Renew>(*swarm_.node_caller_, std::string(kManagerTarget),
+                                                  request, {.deadline = 15s},
+                                                  swarm_.member_.wrap(std::move(answer)));
+              },
+          .caught_up = [this] { note_tls(); }};
+}
+
+void Swarm::Security::begin_locked() {
+  const auto& membership = *swarm_.membership_;
+  swarm_.book_.learn({membership.managers().begin(), membership.managers().end()}, "");
+  swarm_.book_.failed(membership.node_id());  // this one serves nobody
+  const auto shown = locked_.take_up(membership.node_id(), membership.cluster_id());
+  if (!shown) {
+    return;
+  }
+  if (auto status = swarm_.link_.set_credentials(*shown); !status) {
+    swarm_.link_trouble_ = status.error().message;
+    return;
+  }
+  describe_tls(*shown);
+}
+
+void Swarm::Security::keep_locked_certificate() {
+  const auto& membership = swarm_.membership_;
+  if (!membership || !membership->manager() || !swarm_.credentials_ || key_.sealer() == nullptr) {
+    return;
+  }
+  key_.unlock_key().empty() ? locked_.drop() : locked_.follow(*swarm_.credentials_);
+}
+
 Status Swarm::Security::take(const manager::v1::JoinResponse& answer) {
   SKEP_TRY(key_.take(answer.data_key(), answer.unlock_key(), answer.unlock_version()));
   // What this node kept open as a worker.
@@ -55,6 +101,7 @@ Status Swarm::Security::take(const manager::v1::JoinResponse& answer) {
 }
 
 void Swarm::Security::clear() {
+  locked_.rest();
   tls_.Clear();
   renewal_wished_ = false;
   env_.loop.cancel_timer(std::exchange(wrap_timer_, 0));
@@ -68,6 +115,7 @@ Status Swarm::Security::give_up() {
     SKEP_TRY(
         save_credentials(swarm_.paths_, env_.disk, env_.random, nullptr, *swarm_.credentials_));
   }
+  SKEP_TRY(locked_.forget());
   return key_.forget();
 }
 
@@ -125,12 +173,14 @@ void Swarm::Security::swarm_told(const model::v1::Cluster& cluster) {
       swarm_told(cluster);
     });
   }
+  keep_locked_certificate();
 }
 
 void Swarm::Security::follow_wishes(const dispatch::v1::SessionMessage& message) {
   if (!swarm_.credentials_ || message.session_id().empty()) {
     return;
   }
+  keep_locked_certificate();
   const std::string& certificate = swarm_.credentials_->pair.certificate;
   if (!message.roots().empty() && message.roots() != swarm_.credentials_->roots) {
     link::Credentials fresh = *swarm_.credentials_;
@@ -165,19 +215,28 @@ void Swarm::Security::follow_wishes(const dispatch::v1::SessionMessage& message)
 }
 
 void Swarm::Security::note_tls() {
-  tls_.Clear();
+  keep_locked_certificate();
   if (!swarm_.credentials_) {
+    tls_.Clear();
     return;
   }
-  tls_.set_trust_root(swarm_.credentials_->roots);
-  if (const auto issuer =
-          link::issuer_of(swarm_.credentials_->pair.certificate, swarm_.credentials_->roots)) {
-    tls_.set_issuer_subject(issuer->subject);
-    tls_.set_issuer_public_key(issuer->public_key);
-  }
+  describe_tls(*swarm_.credentials_);
   if (swarm_.node_) {
     swarm_.node_->describe();
   }
+}
+
+void Swarm::Security::describe_tls(const link::Credentials& shown) {
+  const auto issuer = link::issuer_of(shown.pair.certificate, shown.roots);
+  // A new root waits for nodes by what they say here: also until locked.pem is of that root.
+  const bool hold = locked_.behind() && !tls_.issuer_public_key().empty() && issuer &&
+                    issuer->public_key != tls_.issuer_public_key();
+  tls_.set_trust_root(shown.roots);
+  if (hold) {
+    return;
+  }
+  tls_.set_issuer_subject(issuer ? issuer->subject : "");
+  tls_.set_issuer_public_key(issuer ? issuer->public_key : "");
 }
 
 bool Swarm::Security::certificate_expired() const {

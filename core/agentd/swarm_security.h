@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/agentd/data_key.h"
+#include "core/agentd/locked_certificate.h"
 #include "core/agentd/swarm.h"
 
 namespace skep::agentd {
@@ -21,6 +22,10 @@ class Swarm::Security {
 
   /// See DataKey::open(); says so when it is locked.
   Status open();
+  /// This manager starts locked: its node side goes on with what it may show meanwhile.
+  void begin_locked();
+  /// Why that is not so, or would not be; empty when nothing is wrong.
+  [[nodiscard]] std::string locked_trouble() const { return locked_.trouble(); }
   /// As the managers gave it with the membership of the log.
   Status take(const manager::v1::JoinResponse& answer);
   /// This node is a worker now: its own key lies open again, and nothing of the data key stays.
@@ -54,9 +59,14 @@ class Swarm::Security {
   struct Return;
   void try_return(const std::shared_ptr<Return>& attempt);
   void returned(const link::Joined& joined, const std::function<void(Status)>& done);
+  [[nodiscard]] LockedCertificate::Hooks locked_hooks();
+  void keep_locked_certificate();  // as long as autolock is on
+  void describe_tls(const link::Credentials& shown);
+
   Swarm& swarm_;
   Env& env_;
   DataKey key_;
+  LockedCertificate locked_;
   model::v1::TlsInfo tls_;
   bool renewal_wished_ = false;
   TimerId wrap_timer_ = 0;

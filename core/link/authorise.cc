@@ -10,19 +10,32 @@ struct Rule {
   bool joiner;
   bool worker;
   bool manager;
+  bool locked;  // a manager whose key lies open meanwhile: the session of its node side, nothing else
 };
 constexpr Rule kRules[] = {
-    {"ca/1/get_root", true, true, true},
-    {"ca/1/issue", true, false, true},  // a manager passes a joiner on to the leader
-    {"ca/1/renew", false, true, true},
-    {"ca/1/join_token", false, false, true},
-    {"dispatch/1/", false, true, true},
-    {"control/1/", false, false, true},
-    {"manager/1/check_member", false, true, true},  // a demoted node asks whether it is out
-    {"manager/1/", false, false, true},
-    {"consensus/1/deliver", false, false, true},  // the other events come from our own driver only
-    {"node/1/", false, false, true},
+    {"ca/1/get_root", true, true, true, true},
+    {"ca/1/issue", true, false, true, false},  // a manager passes a joiner on to the leader
+    {"ca/1/renew", false, true, true, false},  // it would be answered with a manager's certificate
+    {"ca/1/join_token", false, false, true, false},
+    {"dispatch/1/", false, true, true, true},
+    {"control/1/", false, false, true, false},
+    {"manager/1/check_member", false, true, true, false},  // a demoted node asks whether it is out
+    {"manager/1/", false, false, true, false},
+    {"consensus/1/deliver", false, false, true, false},  // the other events come from our own driver only
+    {"node/1/", false, false, true, false},
 };
+
+bool allows(const Rule& rule, const std::optional<Identity>& who) {
+  if (!who) {
+    return rule.joiner;
+  }
+  switch (who->role) {
+    case Role::kWorker: return rule.worker;
+    case Role::kManager: return rule.manager;
+    case Role::kLockedManager: return rule.locked;
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -32,7 +45,7 @@ Status authorise(const std::optional<Identity>& who, std::string_view method) {
     if (whole ? method != rule.prefix : !method.starts_with(rule.prefix)) {
       continue;
     }
-    if (!who ? rule.joiner : who->role == Role::kManager ? rule.manager : rule.worker) {
+    if (allows(rule, who)) {
       return ok();
     }
     break;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <optional>
 
 #include "core/link/certificate_parts.h"
 
@@ -12,8 +13,27 @@ namespace {
 
 constexpr std::string_view kManagerUnit = "swarm-manager";
 constexpr std::string_view kWorkerUnit = "swarm-worker";
+constexpr std::string_view kLockedUnit = "swarm-locked-manager";
 constexpr WallTime kSecond = 1'000'000'000;
 constexpr WallTime kSkewNamed = 2 * kSecond;  // smaller differences are the network's
+
+std::string_view unit_of(Role role) {
+  switch (role) {
+    case Role::kWorker: return kWorkerUnit;
+    case Role::kManager: return kManagerUnit;
+    case Role::kLockedManager: return kLockedUnit;
+  }
+  return {};
+}
+
+std::optional<Role> role_of(std::string_view unit) {
+  for (const Role role : {Role::kWorker, Role::kManager, Role::kLockedManager}) {
+    if (unit == unit_of(role)) {
+      return role;
+    }
+  }
+  return std::nullopt;
+}
 
 std::time_t seconds(WallTime time) { return static_cast<std::time_t>(time / kSecond); }
 
@@ -105,13 +125,12 @@ Result<CertificateFacts> facts_of(const X509* certificate) {
   CertificateFacts facts;
   facts.identity.node_id = name_entry(subject, NID_commonName);
   facts.identity.cluster_id = name_entry(subject, NID_organizationName);
-  const std::string unit = name_entry(subject, NID_organizationalUnitName);
-  if (facts.identity.node_id.empty() || facts.identity.cluster_id.empty() ||
-      (unit != kManagerUnit && unit != kWorkerUnit)) {
+  const auto role = role_of(name_entry(subject, NID_organizationalUnitName));
+  if (facts.identity.node_id.empty() || facts.identity.cluster_id.empty() || !role) {
     return Error{Code::kInvalidArgument, "the certificate is not one of a swarm's node",
                  "BAD_CERTIFICATE"};
   }
-  facts.identity.role = unit == kManagerUnit ? Role::kManager : Role::kWorker;
+  facts.identity.role = *role;
   SKEP_TRY_ASSIGN(facts.not_before, read_time(::X509_get0_notBefore(certificate)));
   SKEP_TRY_ASSIGN(facts.not_after, read_time(::X509_get0_notAfter(certificate)));
   return facts;
@@ -137,7 +156,14 @@ bool signed_by(const std::vector<CertificatePtr>& chain, const std::vector<Certi
   return good;
 }
 
-std::string_view role_name(Role role) { return role == Role::kManager ? "manager" : "worker"; }
+std::string_view role_name(Role role) {
+  switch (role) {
+    case Role::kWorker: return "worker";
+    case Role::kManager: return "manager";
+    case Role::kLockedManager: return "locked manager";
+  }
+  return {};
+}
 
 std::string date_text(WallTime time) {
   const std::time_t when = seconds(time);
@@ -219,7 +245,7 @@ Result<std::string> sign_request(const CertifiedKey& root, std::string_view requ
   X509* issuer = roots.front().get();
   X509_NAME* name = ::X509_get_subject_name(certificate.get());
   if (!add_entry(name, "O", identity.cluster_id) ||
-      !add_entry(name, "OU", identity.role == Role::kManager ? kManagerUnit : kWorkerUnit) ||
+      !add_entry(name, "OU", unit_of(identity.role)) ||
       !add_entry(name, "CN", identity.node_id) ||
       ::X509_set_issuer_name(certificate.get(), ::X509_get_subject_name(issuer)) != 1 ||
       !add_extension(certificate.get(), issuer, NID_basic_constraints, "critical,CA:FALSE") ||

@@ -1,7 +1,8 @@
 #pragma once
 
 // Certificates of a swarm: one root (ECDSA P-256), and one per node that says who it is: CN = node id,
-// OU = swarm-manager or swarm-worker, O = cluster id. Everything travels as PEM text. Pure but for the
+// OU = swarm-manager or swarm-worker, O = cluster id. A manager that autolock locks has one more, with
+// OU = swarm-locked-manager. Everything travels as PEM text. Pure but for the
 // keys, which OpenSSL's generator draws; the clock is given. Any thread.
 
 #include <chrono>
@@ -21,8 +22,10 @@ inline constexpr Duration kCertificateLifeMin = 1h;
 inline constexpr Duration kBackdate = 1h;
 inline constexpr Duration kRootLife = 20 * 365 * 24h;
 
-enum class Role { kWorker, kManager };
-/// "worker", "manager".
+/// kLockedManager: while a manager is locked. Its key lies open, so it may have a worker's session as that
+/// node and nothing else.
+enum class Role { kWorker, kManager, kLockedManager };
+/// "worker", "manager", "locked manager".
 std::string_view role_name(Role role);
 
 struct Identity {

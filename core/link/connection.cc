@@ -224,7 +224,7 @@ Status Connection::check_peer(WallTime other_clock) {
                  "node '" + facts->identity.node_id + "' answers there, not '" + options_.expected_node + "'",
                  "ANOTHER_NODE"};
   }
-  // Only managers listen: who was one and still does may not pass for one.
+  // Only managers listen: who was one and still does may not pass for one, nor who has a locked one's open key.
   if (!options_.accepted && facts->identity.role != Role::kManager) {
     return Error{Code::kUnauthenticated, "node '" + facts->identity.node_id + "' is no manager",
                  "NOT_A_MANAGER"};

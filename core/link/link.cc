@@ -123,8 +123,10 @@ void Link::accept_one(bus::Fd fd, const std::string& from) {
   add_checks(hooks);
   hooks.on_answer = [this, key](const bus::v1::Header& header, std::string body) {
     const auto it = accepted_.find(*key);
-    const auto peer = it == accepted_.end() || !it->second->peer() ? peers_.end()
-                                                                   : peers_.find(it->second->peer()->node_id);
+    // Nothing was asked over a locked manager's connection: it must not answer what the manager was asked.
+    const bool answers = it != accepted_.end() && it->second->peer() &&
+                         it->second->peer()->role != Role::kLockedManager;
+    const auto peer = answers ? peers_.find(it->second->peer()->node_id) : peers_.end();
     if (peer != peers_.end()) {
       peer->second->on_answer(header, std::move(body));
     }
@@ -200,7 +202,8 @@ Result<Link::ConnectionPtr> Link::connected(const std::string& node_id, bus::Fd 
 
 Link::ConnectionPtr Link::accepted_from(const std::string& node_id) const {
   for (const auto& [key, connection] : accepted_) {
-    if (connection->open() && connection->peer() && connection->peer()->node_id == node_id) {
+    if (connection->open() && connection->peer() && connection->peer()->node_id == node_id &&
+        connection->peer()->role != Role::kLockedManager) {
       return connection;
     }
   }

@@ -74,7 +74,8 @@ class Link final : public bus::Peers {
   Status admit(const Connection& connection);
   void on_accepted_closed(const Connection* key, const Error& error);
   Result<ConnectionPtr> connected(const std::string& node_id, bus::Fd fd, Connection::Hooks hooks);
-  /// The open accepted connection from that node, if there is one.
+  /// The open accepted connection from that node, if there is one; not of a locked manager, whose key may
+  /// be in other hands.
   ConnectionPtr accepted_from(const std::string& node_id) const;
   void tell_if_gone(const std::string& node_id);
 

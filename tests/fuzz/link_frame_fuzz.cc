@@ -50,10 +50,14 @@ void as_node(std::string_view input, std::size_t piece) {
         continue;
       }
       const bool worker = bool(link::authorise(link::Identity{"w", link::Role::kWorker, "c1"}, header->method()));
+      const bool locked = bool(link::authorise(link::Identity{"m", link::Role::kLockedManager, "c1"}, header->method()));
       const bool joiner = bool(link::authorise(std::nullopt, header->method()));
       const std::string& method = header->method();
-      SKEP_ASSERT(!worker || method.starts_with("dispatch/1/") || method == "ca/1/get_root" || method == "ca/1/renew",
+      SKEP_ASSERT(!worker || method.starts_with("dispatch/1/") || method == "ca/1/get_root" || method == "ca/1/renew" ||
+                      method == "manager/1/check_member",
                   "a worker may nothing else");
+      SKEP_ASSERT(!locked || method.starts_with("dispatch/1/") || method == "ca/1/get_root",
+                  "a locked manager may nothing else");
       SKEP_ASSERT(!joiner || method == "ca/1/get_root" || method == "ca/1/issue", "a joiner may nothing else");
     }
     if (!status) {

@@ -2,9 +2,10 @@
 import glob
 import os
 import re
+import time
 
 from lab import eventually, main, run
-from netlab import ClusterTest
+from netlab import ClusterTest, ManagersTest
 from recovery import KEY, WRONG_KEY
 
 
@@ -218,6 +219,141 @@ class Autolock(ClusterTest):
             os.rename(path, f"{state}/{os.path.basename(path)}")
         agent.start()
         eventually("it is all there", lambda: name in agent.ctl("service", "ls", check=False).stdout)
+
+
+class LockedManagers(ManagersTest):
+    """A locked manager's node side keeps its session and its tasks."""
+
+    def state(self, agent):
+        return agent.out("info", "--format", "{{.Swarm.LocalNodeState}}")
+
+    def locked_pem(self, agent):
+        """Its content; "" when it is not there."""
+        path = f"{agent.root}/var/lib/skep/locked.pem"
+        if not os.path.exists(path):
+            return ""
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+
+    def autolocked(self, count):
+        """That many managers with autolock on, and the unlock key."""
+        agents = self.managers(count)
+        self.remember_ids(agents)
+        for agent in agents:
+            self.assertEqual(self.locked_pem(agent), "", "autolock is off")
+        key = KEY.search(agents[0].out("swarm", "update", "--autolock")).group(0)
+        for agent in agents:
+            eventually("it has a certificate for the time it is locked", lambda agent=agent: self.locked_pem(agent))
+        return agents, key
+
+    def restart_locked(self, agent, how="stop"):
+        getattr(agent, how)()
+        agent.start()
+        self.assertEqual(self.state(agent), "locked")
+
+    def wait_node(self, asked, agent, status):
+        eventually(f"the node is {status}", lambda: self.nodes(asked)[agent.known_id]["status"] == status, 60)
+
+    def serve_on(self, agents, agent, replicas):
+        """A service whose tasks all run on that node, and could run elsewhere; the newest tasks."""
+        for each in agents:
+            self.web_image(each)
+            availability = "active" if each is agent else "drain"
+            agents[0].ctl("node", "update", "--availability", availability, each.known_id)
+        agents[0].ctl("service", "create", "--name", "web", "--replicas", str(replicas), "--no-healthcheck", "-d",
+                      "--restart-delay", "0s", "web:1")
+        agents[0].wait_running("web", replicas)
+        for each in agents:
+            agents[0].ctl("node", "update", "--availability", "active", each.known_id)
+
+    def test_a_locked_manager_keeps_its_session_and_its_tasks(self):
+        (first, other, third), key = self.autolocked(3)
+        self.serve_on([first, other, third], third, 3)
+        before = third.containers()
+        self.assertEqual(len(before), 3)
+        tasks = {task["id"] for task in first.running("web")}
+
+        for how in ("stop", "kill"):
+            self.restart_locked(third, how)
+            since = time.monotonic()
+            eventually("its manager is away", lambda: self.manager_words(first)[third.known_id] == "Unreachable", 60)
+            self.wait_node(first, third, "Ready")
+            while time.monotonic() < since + 35:
+                time.sleep(1)
+                self.assertEqual({task["id"] for task in first.tasks("web")}, tasks, "nothing is replaced")
+            self.assertEqual(self.nodes(first)[third.known_id]["status"], "Ready")
+            self.assertEqual(third.containers(), before)
+            self.assertEqual(third.ctl("info").stderr, "", "nothing is to be warned of")
+            for words in (["service", "logs", "web"], ["service", "ls"], ["node", "ls"]):
+                self.assertIn("needs to be unlocked", third.ctl(*words, check=False).stderr, words)
+            # What happens is reported and assigned as ever.
+            if how == "kill":
+                first.ctl("service", "scale", "-d", "web=2")
+                eventually("it ended one task", lambda: len(third.containers()) == 2)
+                first.wait_running("web", 2)
+                before, tasks = third.containers(), {task["id"] for task in first.running("web")}
+            unlock(third, key)
+            eventually("it is a manager again", lambda: third.ctl("node", "ls", check=False).returncode == 0)
+            self.wait_managers(first, 3)
+            self.wait_node(first, third, "Ready")
+            self.assertEqual(third.containers(), before)
+        self.assertEqual({task["id"] for task in first.running("web")}, tasks)
+        for agent in (first, other, third):
+            self.assertNotIn("it has the identity of a node that is alive", agent.log())
+
+        # Off: nothing of it stays. Demoted or gone: neither.
+        first.ctl("swarm", "update", "--autolock=false")
+        for agent in (first, other, third):
+            eventually("the open key is gone", lambda agent=agent: self.locked_pem(agent) == "")
+        first.ctl("swarm", "update", "--autolock")
+        eventually("it has one again", lambda: self.locked_pem(third))
+        first.ctl("node", "demote", third.known_id)
+        self.wait_no_manager_files(third)
+        self.assertEqual(self.locked_pem(third), "")
+
+    def test_the_certificate_follows_the_root_and_a_removed_node_is_refused(self):
+        (first, other, third), _ = self.autolocked(3)
+        was = self.locked_pem(third)
+        first.ctl("swarm", "ca", "--rotate", "-q", timeout=120)
+        root = f"{self.directory}/root.pem"
+        with open(root, "w", encoding="utf-8") as file:
+            file.write(first.out("swarm", "ca") + "\n")
+        for agent in (first, other, third):
+            pem = f"{agent.root}/var/lib/skep/locked.pem"
+            self.assertIn(": OK", run("openssl", "verify", "-CAfile", root, "-untrusted", pem, pem).stdout)
+            subject = run("openssl", "x509", "-noout", "-subject", "-nameopt", "compat", "-in", pem).stdout
+            self.assertIn(f"OU=swarm-locked-manager/CN={agent.known_id}", subject.replace(" ", ""))
+        self.assertNotEqual(self.locked_pem(third).splitlines()[1], was.splitlines()[1], "of a new key")
+        self.restart_locked(third)
+        eventually("its manager is away", lambda: self.manager_words(first)[third.known_id] == "Unreachable", 60)
+        self.wait_node(first, third, "Ready")
+        # The managers give it up: it has no session any more.
+        first.ctl("node", "demote", third.known_id)
+        eventually("it is none of the managers", lambda: self.voters(first) == 2, 60)
+        first.ctl("node", "rm", "--force", third.known_id)
+        eventually("it is told so", lambda: "was removed from the swarm" in third.out("info"), 60)
+        self.assertEqual(self.state(third), "locked")
+
+    def test_without_the_file_it_says_so_and_goes_on_without_a_session(self):
+        (first, other, third), key = self.autolocked(3)
+        del other
+        pem = f"{third.root}/var/lib/skep/locked.pem"
+        for damage, says in ((lambda: os.unlink(pem), "locked.pem is missing"),
+                             (lambda: os.truncate(pem, 300), "locked.pem: ")):
+            third.stop()
+            damage()
+            third.start()
+            self.assertEqual(self.state(third), "locked")
+            warned = third.ctl("info").stderr
+            self.assertIn(says, warned)
+            self.assertIn("its node has no session, and others take its tasks over", warned)
+            self.assertIn("'agentctl swarm unlock' ends that", warned)
+            self.wait_node(first, third, "Down")
+            unlock(third, key)
+            self.wait_node(first, third, "Ready")
+            eventually("it has a whole one again", lambda: "END CERTIFICATE" in self.locked_pem(third))
+            eventually("nothing is to be warned of", lambda: third.ctl("info").stderr == "")
 
 
 class Root(ClusterTest):

@@ -25,6 +25,25 @@ Result<bool> role_of_secret(const model::v1::RootCa& root, const std::string& se
   return manager;
 }
 
+Result<std::string> sign_as(link::Role role, const store::View& view, const std::string& node_id,
+                            const std::string& request, WallTime now) {
+  const auto cluster = view.cluster();
+  if (!cluster || cluster->root_ca().key().empty()) {
+    return Error{Code::kFailedPrecondition, "this swarm has no certificate authority yet", "NO_ROOT_CA"};
+  }
+  if (!view.get<model::v1::Node>(node_id)) {
+    return Error{Code::kPermissionDenied, "node '" + node_id + "' was removed from the swarm", "NODE_REMOVED"};
+  }
+  const model::v1::RootCa& root = cluster->root_ca();
+  const link::CertifiedKey issuer =
+      root.has_rotation() ? link::CertifiedKey{root.rotation().certificate(), root.rotation().key()}
+                          : link::CertifiedKey{root.certificate(), root.key()};
+  SKEP_TRY_ASSIGN(std::string certificate,
+                  link::sign_request(issuer, request, {node_id, role, cluster->id()}, now,
+                                     certificate_life(cluster->spec())));
+  return certificate + root.rotation().cross_signed();
+}
+
 }  // namespace
 
 Result<model::v1::RootCa> new_root_ca(Random& random, WallTime now) {
@@ -72,6 +91,11 @@ Result<std::string> admit_returner(const store::View& view, const ca::v1::IssueR
   SKEP_TRY_ASSIGN(const bool manager, role_of_secret(cluster->root_ca(), request.secret()));
   SKEP_TRY_ASSIGN(const auto facts, link::verify_whatever_date(request.expired_certificate(),
                                                                trusted_roots(cluster->root_ca()), cluster->id()));
+  if (facts.identity.role == link::Role::kLockedManager) {
+    return Error{Code::kUnauthenticated,
+                 "the certificate that a manager has for the time it is locked does not bring a node back",
+                 "LOCKED_CERTIFICATE"};
+  }
   SKEP_TRY(link::check_same_key(request.request(), request.expired_certificate()));
   const std::string& id = facts.identity.node_id;
   const auto node = view.get<model::v1::Node>(id);
@@ -97,25 +121,23 @@ Duration certificate_life(const model::v1::ClusterSpec& spec) {
 
 Result<std::string> certify(const store::View& view, const std::string& node_id,
                             const std::string& request, WallTime now) {
-  const auto cluster = view.cluster();
-  if (!cluster || cluster->root_ca().key().empty()) {
-    return Error{Code::kFailedPrecondition, "this swarm has no certificate authority yet", "NO_ROOT_CA"};
-  }
   const auto node = view.get<model::v1::Node>(node_id);
-  if (!node) {
-    return Error{Code::kPermissionDenied, "node '" + node_id + "' was removed from the swarm", "NODE_REMOVED"};
+  const bool manager = node && node->spec().role() == model::v1::NODE_ROLE_MANAGER;
+  return sign_as(manager ? link::Role::kManager : link::Role::kWorker, view, node_id, request, now);
+}
+
+Result<std::string> certify_locked(const store::View& view, const std::string& node_id,
+                                   const std::string& request, WallTime now) {
+  const auto node = view.get<model::v1::Node>(node_id);
+  if (node && node->spec().role() != model::v1::NODE_ROLE_MANAGER) {
+    return Error{Code::kPermissionDenied,
+                 "node '" + node_id + "' is to be a worker, and only managers can be locked",
+                 "NOT_A_MANAGER"};
   }
-  const bool manager = node->spec().role() == model::v1::NODE_ROLE_MANAGER;
-  const model::v1::RootCa& root = cluster->root_ca();
-  const link::CertifiedKey issuer =
-      root.has_rotation() ? link::CertifiedKey{root.rotation().certificate(), root.rotation().key()}
-                          : link::CertifiedKey{root.certificate(), root.key()};
-  SKEP_TRY_ASSIGN(
-      std::string certificate,
-      link::sign_request(issuer, request,
-                         {node_id, manager ? link::Role::kManager : link::Role::kWorker, cluster->id()}, now,
-                         certificate_life(cluster->spec())));
-  return certificate + root.rotation().cross_signed();
+  if (const auto cluster = view.cluster(); cluster && cluster->unlock_key().empty()) {
+    return Error{Code::kFailedPrecondition, "autolock is off in this swarm", "NOT_AUTOLOCKED"};
+  }
+  return sign_as(link::Role::kLockedManager, view, node_id, request, now);
 }
 
 }  // namespace skep::control

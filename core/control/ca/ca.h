@@ -22,13 +22,18 @@ Result<model::v1::Node> admit_joiner(const store::View& view, const ca::v1::Issu
                                      const std::string& address, Random& random);
 
 /// The node whose certificate expired: known by it and by its key, let in by a token of its role.
-/// kPermissionDenied INVALID_TOKEN, NODE_REMOVED; kUnauthenticated FOREIGN_CERTIFICATE, ANOTHER_KEY.
+/// kPermissionDenied INVALID_TOKEN, NODE_REMOVED; kUnauthenticated FOREIGN_CERTIFICATE, ANOTHER_KEY,
+/// LOCKED_CERTIFICATE.
 Result<std::string> admit_returner(const store::View& view, const ca::v1::IssueRequest& request);
 
 /// A certificate for `node_id` in the role of its Node object. kPermissionDenied NODE_REMOVED: there is
 /// none. kFailedPrecondition: the swarm has no root.
 Result<std::string> certify(const store::View& view, const std::string& node_id,
                             const std::string& request, WallTime now);
+/// The one that a manager shows while it is locked (link::Role::kLockedManager). As certify();
+/// kPermissionDenied NOT_A_MANAGER, kFailedPrecondition NOT_AUTOLOCKED.
+Result<std::string> certify_locked(const store::View& view, const std::string& node_id,
+                                   const std::string& request, WallTime now);
 /// The life of node certificates in this swarm.
 Duration certificate_life(const model::v1::ClusterSpec& spec);
 

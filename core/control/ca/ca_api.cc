@@ -18,6 +18,19 @@ using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 
 constexpr Duration kLeaderWait = 10s;
 
+Status may_renew(const ca::v1::RenewRequest& request, const bus::v1::Principal& who) {
+  if (who.kind() == "core" || who.role() == link::role_name(link::Role::kManager)) {
+    return ok();
+  }
+  if (who.role() == link::role_name(link::Role::kLockedManager)) {
+    return Error{Code::kPermissionDenied, "a locked manager renews its certificates when it is unlocked",
+                 "NOT_ALLOWED"};
+  }
+  return request.locked() ? Error{Code::kPermissionDenied,
+                                  "only a manager gets a certificate for the time it is locked", "NOT_A_MANAGER"}
+                          : ok();
+}
+
 class CaApi {
  public:
   CaApi(Env& env, bus::Peers& peers, Manager::Access manager)
@@ -132,9 +145,13 @@ void CaApi::renew(const ca::v1::RenewRequest& request, const bus::v1::Principal&
   if (!manager->leading()) {  // another one might not know yet that the node was demoted or removed
     return reply(Error{Code::kUnavailable, "this manager does not lead; ask the leader", "NOT_LEADER"});
   }
+  if (auto allowed = may_renew(request, who); !allowed) {
+    return reply(std::move(allowed).error());
+  }
   const std::string id = who.kind() == "core" ? manager->config().node_id : who.id();
   const store::View& view = manager->store().view();
-  auto certificate = certify(view, id, request.request(), env_.clock.wall_now());
+  const auto make = request.locked() ? certify_locked : certify;
+  auto certificate = make(view, id, request.request(), env_.clock.wall_now());
   if (!certificate) {
     return reply(std::move(certificate).error());
   }

@@ -39,7 +39,9 @@ class Nodes final : public bus::Peers {
   std::map<std::string, Answering> callers;
 };
 
-TEST(ManagerCaller, AManagerWhoseRoleDoesNotRunIsNotAskedForEver) {
+class ManagerCallers : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(ManagerCallers, AManagerWhoseRoleDoesNotRunIsNotAskedForEver) {
   for (const char* self : {"n1", "n9"}) {  // also when it is this node itself
     testing::SeededRandom random(1);
     ManagerBook book(random);
@@ -48,7 +50,7 @@ TEST(ManagerCaller, AManagerWhoseRoleDoesNotRunIsNotAskedForEver) {
     Nodes nodes;
     ManagerCaller caller(
         own_bus, nodes, book, [] { return ManagerCaller::Local(); }, [self] { return std::string(self); });
-    const Error down{Code::kFailedPrecondition, "the manager role of this node does not run", "MANAGER_DOWN"};
+    const Error down{Code::kFailedPrecondition, "the manager role of this node does not run", GetParam()};
     own_bus.answer = nodes.callers["n1"].answer = down;
     bool served = false;
     for (int i = 0; i < 4 && !served; ++i) {
@@ -62,6 +64,8 @@ TEST(ManagerCaller, AManagerWhoseRoleDoesNotRunIsNotAskedForEver) {
     EXPECT_EQ(nodes.callers["n2"].calls, 1U);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Why, ManagerCallers, ::testing::Values("MANAGER_DOWN", "LOCKED"));
 
 TEST(LeaveWarning, CountsManagersThatAreUp) {
   const auto says = [](std::size_t total, std::optional<std::size_t> up) { return leave_warning(total, up).message; };

@@ -99,6 +99,47 @@ TEST_F(CaTest, CertificatesSayWhatTheNodeIsNow) {
   EXPECT_EQ(gone.error().reason, "NODE_REMOVED");
 }
 
+TEST_F(CaTest, AManagerGetsASecondOneForTheTimeItIsLocked) {
+  auto node = *admit_joiner(store.view(), joiner(root.manager_secret()), "", random);
+  put(node);
+  const auto request = link::make_request();
+  const auto unlocked = certify_locked(store.view(), node.id(), request->request, kNow);
+  ASSERT_FALSE(unlocked);
+  EXPECT_EQ(unlocked.error().reason, "NOT_AUTOLOCKED");
+  model::v1::Cluster cluster = *store.view().cluster();
+  cluster.set_unlock_key("SWMKEY-1-x");
+  put(cluster);
+  const auto certificate = certify_locked(store.view(), node.id(), request->request, kNow);
+  ASSERT_TRUE(certificate) << certificate.error().message;
+  const auto facts = link::verify_certificate(*certificate, root.certificate(), "cluster1", kNow);
+  ASSERT_TRUE(facts);
+  EXPECT_EQ(facts->identity, (link::Identity{node.id(), link::Role::kLockedManager, "cluster1"}));
+  EXPECT_EQ(facts->not_after, kNow + Duration(2h).count()) << "as all certificates of the swarm";
+  // The other one is a manager's still.
+  EXPECT_EQ(link::read_certificate(*certify(store.view(), node.id(), request->request, kNow))->identity.role,
+            link::Role::kManager);
+  model::v1::Node demoted = *store.view().get<model::v1::Node>(node.id());
+  demoted.mutable_spec()->set_role(model::v1::NODE_ROLE_WORKER);
+  put(demoted);
+  EXPECT_EQ(certify_locked(store.view(), node.id(), request->request, kNow).error().reason, "NOT_A_MANAGER");
+  EXPECT_EQ(certify_locked(store.view(), "nobody", request->request, kNow).error().reason, "NODE_REMOVED");
+}
+
+TEST_F(CaTest, TheOpenKeyOfALockedManagerBringsNobodyBack) {
+  auto node = *admit_joiner(store.view(), joiner(root.manager_secret()), "", random);
+  put(node);
+  const auto key = *link::make_request();
+  auto request = joiner(root.manager_secret());
+  request.set_request(key.request);
+  for (const auto role : {link::Role::kManager, link::Role::kLockedManager}) {
+    request.set_expired_certificate(*link::sign_request({root.certificate(), root.key()}, key.request,
+                                                        {node.id(), role, "cluster1"}, kNow - Duration(9h).count(), 1h));
+    const auto back = admit_returner(store.view(), request);
+    EXPECT_EQ(bool(back), role == link::Role::kManager);
+    EXPECT_EQ(back ? "" : back.error().reason, role == link::Role::kManager ? "" : "LOCKED_CERTIFICATE");
+  }
+}
+
 TEST_F(CaTest, TokensNameTheRootAndTheRole) {
   const auto worker = link::parse_join_token(*join_token(root, false));
   ASSERT_TRUE(worker);
