@@ -61,14 +61,27 @@ class AgentApi {
   void add_images(agent::v1::InfoResponse response, const rpc::Reply<agent::v1::InfoResponse>& reply) {
     rpc::call<runtime::v1::methods::ListImages>(
         caller_, "runtime/" + config_.default_runtime, {}, {.deadline = 10s},
-        [response = std::move(response), reply](Result<runtime::v1::ListImagesResponse> images) mutable {
+        [this, response = std::move(response), reply](Result<runtime::v1::ListImagesResponse> images) mutable {
           if (images) {
             response.set_images(static_cast<std::uint64_t>(images->images_size()));
           } else {
             response.add_warnings("images cannot be listed: " + images.error().message);
           }
-          reply(std::move(response));
+          add_health(std::move(response), reply);
         });
+  }
+
+  void add_health(agent::v1::InfoResponse response, const rpc::Reply<agent::v1::InfoResponse>& reply) {
+    control::Manager* manager = swarm_.manager();
+    if (manager == nullptr) {
+      return reply(std::move(response));
+    }
+    manager->health([response = std::move(response), reply](const std::string& trouble) mutable {
+      if (!trouble.empty()) {
+        response.set_error(response.error().empty() ? trouble : response.error() + "; " + trouble);
+      }
+      reply(std::move(response));
+    });
   }
 
   agent::v1::InfoResponse facts() {
@@ -157,7 +170,7 @@ class AgentApi {
       response.set_managers(response.managers() +
                             (node->spec().role() == model::v1::NODE_ROLE_MANAGER ? 1 : 0));
     }
-    for (auto& warning : control::manager_count_warnings(response.managers())) {
+    for (auto& warning : control::manager_count_warnings(manager.votes())) {
       response.add_warnings(std::move(warning));
     }
     if (const std::string trouble = manager.trouble(); !trouble.empty()) {

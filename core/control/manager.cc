@@ -59,10 +59,15 @@ Manager::Impl::Impl(Env& e, rpc::Caller& local, std::shared_ptr<store::StateBack
           [this](const auto& members) { members_changed(members); },
           [this](std::uint64_t leader_id) { leader_changed(leader_id); },
           [this] { read_out(); }});
-  mail =
-      std::make_unique<RaftMail>(caller, peers,
-                                 RaftMail::Config{config.consensus_target, config.member_id,
-                                                  config.address, [this] { removal->suspect(); }});
+  health = std::make_unique<SwarmHealth>(
+      env, caller, store.view(), *client,
+      SwarmHealth::Config{config.consensus_target, config.member_id});
+  mail = std::make_unique<RaftMail>(
+      caller, peers,
+      RaftMail::Config{config.consensus_target, config.member_id, config.address,
+                       [this] { removal->suspect(); },
+                       [this](std::uint64_t member) { health->heard(member); },
+                       [this](std::uint64_t member, const Status& sent) { health->took(member, sent); }});
   removal = std::make_unique<RemovalWatch>(env.loop, peers, *mail, config.member_id,
                                            config.incarnation,
                                            [this](std::uint64_t newest) { removed(newest); });
@@ -90,7 +95,8 @@ Manager::Impl::Impl(Env& e, rpc::Caller& local, std::shared_ptr<store::StateBack
                          [this](const std::string& node_id, auto done) {
                            check_demotion(node_id, std::move(done));
                          },
-                         [this](const std::string& node_id) { return is_member(node_id); }});
+                         [this](const std::string& node_id) { return is_member(node_id); },
+                         [this] { return count_votes(client->members()); }});
   removals = store.subscribe([this](const store::Commit& commit) {
     if (std::any_of(commit.events.begin(), commit.events.end(),
                     [](const auto& event) { return event.table == store::Table::kCluster; })) {
@@ -314,8 +320,9 @@ void Manager::Impl::wait_until(Duration wait, std::function<bool()> ready,
     return then(ok());
   }
   if (waiters.size() >= kWaitersMax) {
-    return then(no_leader());
+    return then(health->no_leader(trouble()));
   }
+  health->refresh();  // whoever waits in vain is told why
   const std::uint64_t id = ++last_waiter;
   Waiter& waiter = waiters[id];
   waiter.ready = std::move(ready);
@@ -325,11 +332,7 @@ void Manager::Impl::wait_until(Duration wait, std::function<bool()> ready,
       return;
     }
     if (auto node = waiters.extract(id); !node.empty()) {
-      Error error = no_leader();
-      if (const std::string why = trouble(); !why.empty()) {
-        error.message += " (" + why + ")";
-      }
-      node.mapped().then(std::move(error));
+      node.mapped().then(health->no_leader(trouble()));
     }
   });
 }

@@ -130,6 +130,11 @@ class Manager {
   [[nodiscard]] const ManagerConfig& config() const;
   /// Why the log is not open or the state cannot be saved; empty when all is well.
   [[nodiscard]] std::string trouble() const;
+  /// Asks the log too, for two seconds at most: why nobody leads or this manager takes no part, and what
+  /// to do, for people. Empty: all is well, or the manager is gone.
+  void health(std::function<void(std::string trouble)> done);
+  /// How many managers vote; a role alone is no vote.
+  [[nodiscard]] std::size_t votes() const;
 
  private:
   class Impl;

@@ -88,7 +88,7 @@ Result<DispatcherService*> Manager::Impl::serving_dispatcher() const {
   if (dispatcher != nullptr) {
     return dispatcher;
   }
-  return leader() ? not_leader_error() : no_leader();
+  return leader() ? not_leader_error() : health->no_leader();
 }
 
 dispatch::v1::SessionMessage Manager::Impl::redirect() const {
@@ -105,6 +105,7 @@ dispatch::v1::SessionMessage Manager::Impl::redirect() const {
 
 void Manager::Impl::leader_changed(std::uint64_t leader_id) {
   removal->leader_changed(leader_id);
+  health->leader_changed(leader_id);
   if (const auto route = leader()) {
     forwarder->leader_is(*route);
   }
@@ -173,11 +174,11 @@ void Manager::Impl::backup(bool stale, store::v1::BackupHeader header, BackupSou
   if (stale) {
     return serve();
   }
-  client->read_barrier([serve, stream](Status status) mutable {
+  client->read_barrier([this, serve, stream](Status status) mutable {
     if (status) {
       return serve();
     }
-    Error error = no_leader();
+    Error error = health->no_leader();
     error.message += "; '--stale' takes what this manager knows, which may lack the newest changes";
     stream.finish(std::move(error));
   });
@@ -185,7 +186,7 @@ void Manager::Impl::backup(bool stale, store::v1::BackupHeader header, BackupSou
 
 void Manager::Impl::check_demotion(const std::string& node_id, std::function<void(Status)> done) {
   role_manager != nullptr ? role_manager->check_demotion(node_id, std::move(done))
-                          : done(no_leader());
+                          : done(health->no_leader());
 }
 
 bool Manager::Impl::is_member(const std::string& node_id) const {
@@ -257,7 +258,7 @@ void Manager::Impl::check_member(const manager::v1::CheckMemberRequest& request,
   }
   const auto route = leader();
   if (!route) {
-    return reply(no_leader());
+    return reply(health->no_leader());
   }
   if (!route->here) {
     return pass_on<manager::v1::methods::CheckMember>(peers, *route, request, std::move(reply));
@@ -266,7 +267,7 @@ void Manager::Impl::check_member(const manager::v1::CheckMemberRequest& request,
   const bool here = request.incarnation() == config.incarnation;
   client->read_barrier([this, here, id = request.member_id(), reply](Status status) {
     if (!status || role_manager == nullptr) {
-      return reply(no_leader());
+      return reply(health->no_leader());
     }
     role_manager->ask([here, id, incarnation = config.incarnation, reply](const Result<consensus::v1::StatusResponse>& now) {
       if (!now) {

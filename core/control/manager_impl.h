@@ -22,6 +22,7 @@
 #include "core/control/managers/role_manager_service.h"
 #include "core/control/managers/state_fetch.h"
 #include "core/control/managers/state_source.h"
+#include "core/control/managers/swarm_health.h"
 #include "core/control/snapshot_marks.h"
 
 namespace skep::control {
@@ -93,6 +94,7 @@ class Manager::Impl {
   std::unique_ptr<store::DiskState> disk;
   SnapshotMarks snapshot_marks;
   std::unique_ptr<ConsensusClient> client;
+  std::unique_ptr<SwarmHealth> health;
   std::unique_ptr<RaftMail> mail;
   std::unique_ptr<RemovalWatch> removal;
   std::unique_ptr<StateSource> state_source;

@@ -240,5 +240,12 @@ const ManagerConfig& Manager::config() const {
 std::string Manager::trouble() const {
   return impl_->trouble();
 }
+void Manager::health(std::function<void(std::string)> done) {
+  // One that ended says why itself; one that only reads its log waits for no leader.
+  impl_->ended || impl_->config.recover ? done("") : impl_->health->ask(std::move(done));
+}
+std::size_t Manager::votes() const {
+  return count_votes(impl_->client->members());
+}
 
 }  // namespace skep::control

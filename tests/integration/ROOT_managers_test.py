@@ -1,5 +1,6 @@
 """Several managers: they agree, survive each other's loss, come and go (walkthroughs W2, W5, W10)."""
 import os
+import re
 import time
 
 from lab import eventually, main
@@ -84,13 +85,25 @@ class Survival(ManagersTest):
         last = last[0]
         failed = last.ctl("service", "ls", check=False, timeout=60)
         self.assertNotEqual(failed.returncode, 0)
-        self.assertIn("no leader", failed.stderr)
+        # It says why, and so do info and doctor: whom it does not reach, and the way out.
+        self.assertIn("the swarm has no leader now: 2 of 3 votes are needed, and this manager reaches 1, its own",
+                      failed.stderr)
+        for words in (failed.stderr, last.out("info")):
+            for lost in (leader, second):
+                self.assertRegex(words, rf"'[^']+' at {re.escape(lost.address)} since \d{{4}}-\d\d-\d\d ")
+            self.assertIn("'agentctl swarm init --force-new-cluster'", words)
+        doctor = last.ctl("doctor", check=False)
+        self.assertEqual(doctor.returncode, 1)
+        self.assertRegex(doctor.stdout, r"(?m)^bad +swarm +the swarm has no leader now: 2 of 3 votes are needed")
         self.assertEqual(len(last.containers()), 1, "tasks keep running")
         self.assertEqual(worker.containers(), containers)
         second.start()
         eventually("commands work again", lambda: last.ctl("service", "ls", check=False).returncode == 0, 30)
         leader.start()
         self.wait_managers(last, 3)
+        for agent in managers:
+            self.assertNotIn("no leader", agent.out("info"))
+            self.assertRegex(agent.ctl("doctor", check=False).stdout, r"(?m)^ok +swarm +active")
         self.wait_ready(last, 4)
         last.wait_running("web", 4)
         self.assertEqual(worker.containers(), containers, "the worker's task was never touched")

@@ -151,6 +151,18 @@ void judge_disk(const MachineFacts& facts, std::vector<Finding>& out) {
                         "raise it for many tasks: LimitNOFILE=1048576 in agentd's unit"));
 }
 
+// The same words as in 'agentctl info'.
+Finding judge_swarm(const MachineFacts& facts) {
+  if (!facts.swarm_error.empty()) {
+    return {"swarm", Verdict::kBad, facts.swarm_error, "docs/recovery.md has the ways out; tasks run on meanwhile"};
+  }
+  if (facts.swarm_state == "locked") {
+    return {"swarm", Verdict::kBad, "this manager is locked and takes no part", "open it: 'agentctl swarm unlock'"};
+  }
+  return {"swarm", Verdict::kOk,
+          facts.swarm_state == "inactive" ? "this node is in none" : facts.swarm_state};
+}
+
 }  // namespace
 
 std::vector<Finding> judge(const MachineFacts& facts) {
@@ -165,6 +177,9 @@ std::vector<Finding> judge(const MachineFacts& facts) {
   out.push_back(finding("agent", facts.agent_answers, Verdict::kWarning,
                         facts.agent_answers ? "answers" : facts.agent_error,
                         "start it with 'agentd', or name its --root"));
+  if (facts.agent_answers) {
+    out.push_back(judge_swarm(facts));
+  }
   return out;
 }
 

@@ -44,6 +44,8 @@ struct MachineFacts {
   std::vector<PortFact> ports;
   bool agent_answers = false;
   std::string agent_error;
+  std::string swarm_state;  ///< "inactive", "active", ... as the agent says
+  std::string swarm_error;  ///< what is wrong with it, with the way out; "" when nothing
   std::string state_directory;
   std::string state_error;            ///< why it cannot be written
   std::vector<std::int64_t> sync_ns;  ///< time of each write and sync there

@@ -176,6 +176,10 @@ MachineFacts probe_machine(Context& context) {
   auto answer = agent ? (*agent)->call<agent::v1::methods::Info>(kCore, {}, std::chrono::seconds(5))
                       : Result<agent::v1::InfoResponse>(agent.error());
   facts.agent_answers = answer.has_value();
+  if (answer) {
+    facts.swarm_state = answer->swarm_state();
+    facts.swarm_error = answer->error();
+  }
   facts.agent_error =
       answer ? "" : answer.error().message.substr(0, answer.error().message.find('\n'));
   return facts;

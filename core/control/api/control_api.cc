@@ -221,7 +221,7 @@ Result<v1::GetClusterResponse> ControlApi::get_cluster(const v1::GetClusterReque
   }
   response.set_managers(managers);
   response.set_nodes(store_.view().all<Node>().size());
-  for (auto& warning : manager_count_warnings(managers)) {
+  for (auto& warning : manager_count_warnings(config_.votes())) {
     response.add_warnings(std::move(warning));
   }
   return response;

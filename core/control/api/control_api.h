@@ -33,6 +33,8 @@ class ControlApi {
     std::function<void(const std::string& node_id, std::function<void(Status)>)> check_demotion;
     /// Whether the node is a member of the log.
     std::function<bool(const std::string& node_id)> is_member;
+    /// How many managers vote.
+    std::function<std::size_t()> votes;
   };
   /// Calls back with the API as soon as this manager leads, or with why not.
   using Access = std::function<void(std::function<void(Result<ControlApi*>)>)>;

@@ -109,6 +109,9 @@ void RaftMail::answered(std::uint64_t to, std::size_t bytes, const Status& statu
   Box& box = boxes_[to];
   --box.in_flight;
   box.in_flight_bytes -= bytes;
+  if (config_.on_sent) {
+    config_.on_sent(to, status);
+  }
   if (!status) {
     SKEP_DEBUG("a consensus message did not arrive", {"member", to},
                {"reason", status.error().message});
@@ -177,6 +180,9 @@ void RaftMail::deliver(const consensus::v1::DeliverRequest& request, const bus::
     return reply(std::move(status).error());
   }
   note_sender(request, from);
+  if (config_.on_heard && find(request.from()) != nullptr) {
+    config_.on_heard(request.from());
+  }
   rpc::call<methods::Deliver>(local_, config_.consensus_target, request,
                               {.deadline = kLocalDeadline}, std::move(reply));
 }

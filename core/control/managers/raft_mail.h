@@ -36,6 +36,10 @@ class RaftMail {
     std::string address = {};  ///< where other managers reach this one
     /// Another manager says that this member is none: to be made sure of.
     std::function<void()> on_stranger = {};
+    /// A message of that member arrived here.
+    std::function<void(std::uint64_t member)> on_heard = {};
+    /// That member's manager took a message of ours, or why not.
+    std::function<void(std::uint64_t member, const Status&)> on_sent = {};
   };
 
   /// `peers` nullptr: there are no other nodes.

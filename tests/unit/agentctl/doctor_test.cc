@@ -54,5 +54,24 @@ TEST(Doctor, ADiskThatSyncsSlowlyIsSaidWithFigures) {
   EXPECT_EQ(finding_of(facts, "disk sync").verdict, Verdict::kBad);
 }
 
+TEST(Doctor, ASwarmInTroubleIsBadInTheAgentsOwnWords) {
+  MachineFacts facts;
+  EXPECT_EQ(finding_of(facts, "swarm").check, "") << "without an agent nobody knows";
+  facts.agent_answers = true;
+  facts.swarm_state = "inactive";
+  EXPECT_EQ(finding_of(facts, "swarm").verdict, Verdict::kOk);
+  facts.swarm_state = "active";
+  EXPECT_EQ(finding_of(facts, "swarm").verdict, Verdict::kOk);
+  EXPECT_EQ(finding_of(facts, "swarm").detail, "active");
+  facts.swarm_error = "the swarm has no leader now: 2 of 3 votes are needed";
+  EXPECT_EQ(finding_of(facts, "swarm").verdict, Verdict::kBad);
+  EXPECT_EQ(finding_of(facts, "swarm").detail, facts.swarm_error);
+  EXPECT_NE(finding_of(facts, "swarm").advice, "");
+  facts.swarm_error.clear();
+  facts.swarm_state = "locked";
+  EXPECT_EQ(finding_of(facts, "swarm").verdict, Verdict::kBad);
+  EXPECT_THAT(finding_of(facts, "swarm").advice, ::testing::HasSubstr("swarm unlock"));
+}
+
 }  // namespace
 }  // namespace skep::ctl
