@@ -76,6 +76,9 @@ Swarm::Swarm(Env& env, rpc::Caller& caller, link::Link& link, host::PluginHost& 
   });
   // Told until a session works again.
   link_.set_on_rejected([this](const std::string&, const Error& error) {
+    if (manager_ && manager_->leading()) {
+      return;  // It is in order itself: others follow it. Who is not, says so.
+    }
     link_trouble_ = error.message;
     if (security_->certificate_expired()) {
       link_trouble_ += "; 'agentctl swarm join --token TOKEN HOST:PORT' here gives this node a new one";

@@ -56,6 +56,9 @@ std::vector<std::string> Swarm::warnings() const {
   if (const std::string trouble = security_->locked_trouble(); !trouble.empty()) {
     out.push_back(trouble + (locked() ? "; 'agentctl swarm unlock' ends that" : ""));
   }
+  if (promotion_.under_way() && !promotion_.trouble().empty()) {
+    out.push_back("this node is to be a manager and is none yet, it goes on trying: " + promotion_.trouble());
+  }
   return out;
 }
 

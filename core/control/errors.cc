@@ -54,6 +54,12 @@ Error no_leader() {
                "NO_LEADER"};
 }
 
+std::string cause_of_unreachable(const Error& error) {
+  constexpr std::string_view kSaid = " cannot be reached: ";
+  const auto at = error.message.find(kSaid);
+  return at == std::string::npos ? error.message : error.message.substr(at + kSaid.size());
+}
+
 Error manager_stopped() {
   return Error{Code::kUnavailable, "the manager stopped", "MANAGER_STOPPED"};
 }

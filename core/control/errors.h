@@ -23,6 +23,9 @@ Error locked();
 Error manager_down(const std::string& why);
 /// kUnavailable NO_LEADER.
 Error no_leader();
+/// Why a node cannot be reached, without what the reader is told anyway: "refused" of "node 'x' at
+/// host:2377 cannot be reached: refused".
+std::string cause_of_unreachable(const Error& error);
 /// kUnavailable MANAGER_STOPPED.
 Error manager_stopped();
 

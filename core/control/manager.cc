@@ -258,8 +258,8 @@ void Manager::Impl::step_up(std::uint64_t term) {
   dispatcher = service.get();
   loops.push_back(std::move(service));
   auto roles = std::make_unique<RoleManagerService>(
-      context, caller, RoleManagerService::Config{config.consensus_target, config.cluster_id,
-                                                            config.incarnation});
+      context, caller,
+      RoleManagerService::Config{config.consensus_target, config.cluster_id, config.incarnation, peers});
   role_manager = roles.get();
   loops.push_back(std::move(roles));
   for (const auto& factory : factories) {

@@ -3,7 +3,7 @@ import os
 import re
 import time
 
-from lab import eventually, main
+from lab import eventually, main, run
 from netlab import ManagersTest
 
 
@@ -110,6 +110,36 @@ class Survival(ManagersTest):
 
 
 class Roles(ManagersTest):
+    def test_a_manager_that_the_others_do_not_reach_is_not_taken_in(self):
+        first, second, third = self.first_manager(), self.machine(), self.machine()
+        token = first.out("swarm", "join-token", "-q", "manager")
+        # A wrong address: nobody has it, or another node.
+        anywhere = ("--listen-addr", "0.0.0.0", "--advertise-addr")
+        self.refused(second, 9, "do not reach node", "swarm", "join", "--token", token, *anywhere,
+                     f"{self.net.prefix}.77", first.address)
+        self.assertRegex(second.ctl("info").stderr,
+                         rf"is none yet.* at {re.escape(self.net.prefix)}\.77:2377 .*--advertise-addr")
+        self.refused(third, 9, "answers there", "swarm", "join", "--token", token, *anywhere, self.net.ip(first.host),
+                     first.address)
+        self.assertEqual(self.voters(first), 1)
+        self.assertRegex(first.ctl("doctor", check=False).stdout, r"(?m)^ok +swarm +active")
+        for agent in (second, third):
+            agent.ctl("swarm", "leave", "--force")
+        # A firewall; the node goes on trying.
+        self.join(second, first, "worker")
+        self.remember_ids([first, second])
+        inside = self.net.enter(second.host)
+        run(*inside, "nft", "-f", "-", stdin="""table inet fw {
+          chain in { type filter hook input priority 0; policy accept; tcp dport 2377 drop; }
+        }""")
+        first.ctl("node", "promote", second.known_id)
+        eventually("it says so", lambda: f" at {second.address} " in second.ctl("info").stderr, 40)
+        self.assertEqual(self.voters(first), 1)
+        self.assertNotIn("two managers", first.ctl("info").stderr, "a role is no vote")
+        run(*inside, "nft", "delete", "table", "inet", "fw")
+        self.wait_managers(first, 2)
+        self.assertNotIn("none yet", second.ctl("info").stderr)
+
     def test_nodes_are_promoted_demoted_and_removed(self):
         first = self.first_manager()
         second, third = self.worker(first), self.worker(first)

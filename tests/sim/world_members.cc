@@ -99,8 +99,10 @@ void World::join(const std::string& id, int tries) {
   Manager* via = any_manager(/*running=*/true);
   if (tries == 0 || healed_ || via == nullptr) {
     joining_.erase(id);
+    bus_.detach(id + "/core");
     return;
   }
+  bus_.attach(id + "/core", id, {"core"}, no_methods_, rig::who("core", id));  // it listens before it asks
   auto& caller = bus_.attach(id + "/join", id, {}, no_methods_, rig::who("node", id, "manager"));
   manager::v1::JoinRequest request;
   request.set_node_id(id);

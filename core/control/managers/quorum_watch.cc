@@ -2,19 +2,13 @@
 
 #include <algorithm>
 
+#include "core/control/errors.h"
 #include "core/link/certificate.h"
 
 namespace skep::control {
 namespace {
 
 const char* const kLook = "'agentctl info' on the other managers tells how they are";
-
-/// Without what the reader is told anyway: "node 'x' at host:2377 cannot be reached: refused".
-std::string cause_of(const Error& error) {
-  constexpr std::string_view kSaid = " cannot be reached: ";
-  const auto at = error.message.find(kSaid);
-  return at == std::string::npos ? error.message : error.message.substr(at + kSaid.size());
-}
 
 }  // namespace
 
@@ -47,7 +41,7 @@ void QuorumWatch::took(std::uint64_t member, const Status& status, TimePoint now
     return;
   }
   contact.refused_since = contact.refused_since.value_or(now);
-  contact.cause = cause_of(status.error());
+  contact.cause = cause_of_unreachable(status.error());
 }
 
 bool QuorumWatch::votes(std::uint64_t member, TimePoint now) const {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/control/managers/dial_back.h"
 #include "skep/log.h"
 
 namespace skep::control {
@@ -191,8 +192,21 @@ void RoleManagerService::join(const manager::v1::JoinRequest& request,
   auto joining = std::make_shared<Join>();
   joining->request = request;
   joining->reply = std::move(reply);
-  joining->give_up_at = context_.env.clock.now() + kJoinPatience;
-  try_join(joining);
+  if (config_.peers == nullptr) {
+    return begin_join(joining);
+  }
+  dial_back(*config_.peers, request.node_id(), request.address(),
+            [this, joining, alive = std::weak_ptr<char>(alive_)](Status reached) {
+              if (alive.expired() || !reached) {
+                return joining->reply(reached ? not_leading() : std::move(reached).error());
+              }
+              begin_join(joining);
+            });
+}
+
+void RoleManagerService::begin_join(const std::shared_ptr<Join>& join) {
+  join->give_up_at = context_.env.clock.now() + kJoinPatience;
+  try_join(join);
 }
 
 void RoleManagerService::try_join(const std::shared_ptr<Join>& join) {

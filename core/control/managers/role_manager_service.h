@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "core/bus/peers.h"
 #include "core/control/control_loop.h"
 #include "core/control/managers/role_manager.h"
 #include "skep/consensus.methods.h"
@@ -22,6 +23,7 @@ class RoleManagerService final : public ControlLoop {
     std::string consensus_target;
     std::string cluster_id;
     std::uint64_t incarnation = 0;
+    bus::Peers* peers = nullptr;  ///< nodes that join are called back over these; nullptr: they are not
   };
   using OnStatus = std::function<void(Result<consensus::v1::StatusResponse>)>;
 
@@ -36,7 +38,8 @@ class RoleManagerService final : public ControlLoop {
   /// The members changed: look again.
   void members_changed();
 
-  /// As manager.proto says; the caller was checked. Answers when the member is in the log.
+  /// As manager.proto says; the caller was checked. Answers when the member is in the log. kFailedPrecondition
+  /// ADDRESS_UNREACHABLE, see dial_back.h.
   void join(const manager::v1::JoinRequest& request, rpc::Reply<manager::v1::JoinResponse> reply);
   /// Whether the node's member can go without risk; success as well for a node that is none.
   void check_demotion(const std::string& node_id, std::function<void(Status)> done);
@@ -53,6 +56,7 @@ class RoleManagerService final : public ControlLoop {
   void perform(const RoleStep& step);
   void change(const consensus::v1::ChangeMembersRequest& request);
   void arm(Duration delay);
+  void begin_join(const std::shared_ptr<Join>& join);
   void try_join(const std::shared_ptr<Join>& join);
   void add_member(const std::shared_ptr<Join>& join, const consensus::v1::StatusResponse& status);
   void await_member(const std::shared_ptr<Join>& join);

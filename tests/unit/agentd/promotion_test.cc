@@ -91,12 +91,16 @@ TEST_F(PromotionTest, AsksAgainWhenRefusedOrWhenItCannotKeepTheAnswer) {
   managers.refuse("NO_LEADER");
   loop.advance(6s);
   ASSERT_EQ(managers.waiting.size(), 2U);
+  managers.waiting.back()(Error{Code::kFailedPrecondition, "the managers do not reach it", "ADDRESS_UNREACHABLE"});
+  EXPECT_EQ(promotion.trouble(), "the managers do not reach it");
+  loop.advance(6s);
+  ASSERT_EQ(managers.waiting.size(), 3U);
   kept = Error{Code::kResourceExhausted, "disk full"};
   managers.take_in();
   EXPECT_TRUE(promotion.under_way());
   kept = ok();
   loop.advance(6s);
-  ASSERT_EQ(managers.waiting.size(), 3U);
+  ASSERT_EQ(managers.waiting.size(), 4U);
   managers.take_in();
   EXPECT_EQ(member, 7U);
 }

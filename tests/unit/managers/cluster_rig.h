@@ -116,6 +116,9 @@ class Cluster {
   Result<manager::v1::JoinResponse> ask_to_join(const std::string& id, const std::string& via,
                                                 const bus::v1::Principal& as) {
     auto& caller = bus.attach(id + "/join", id, {}, none_, as);
+    if (!deaf.contains(id) && (!nodes.contains(id) || !nodes.at(id)->runs())) {
+      bus.attach(id + "/core", id, {"core"}, none_, who("core", id));  // it listens before it asks
+    }
     manager::v1::JoinRequest request;
     request.set_node_id(id);
     request.set_address(id + ":2377");
@@ -285,6 +288,7 @@ class Cluster {
   std::shared_ptr<const base::Sealer> sealer = base::Sealer::make_new(keys);
   std::set<std::pair<std::string, std::string>> cut;     // frames from first to second are lost
   std::set<std::pair<std::string, std::string>> broken;  // no connection (names in order)
+  std::set<std::string> deaf;  // who does not listen when it asks to join
   std::map<std::string, std::string> raft_config{{"segment_kib", "1024"}};
   std::vector<MakeLoop> loops;
   std::map<std::string, std::unique_ptr<Node>> nodes;
@@ -300,7 +304,8 @@ class Cluster {
   }
   const std::uint64_t seed_;
   rig::ManagerWorld world_{loop, bus, [this](const std::string& from, const std::string& to) {
-                             return nodes.contains(to) && nodes.at(to)->manager != nullptr &&
+                             // Who only asks to join has a core on the bus, or none answers there.
+                             return (!nodes.contains(to) || nodes.at(to)->manager != nullptr) &&
                                     !broken.contains(std::minmax(from, to));
                            }};
   rpc::MethodTable none_;

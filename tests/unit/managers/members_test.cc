@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "cluster_rig.h"
@@ -61,6 +62,31 @@ TEST(Members, OnlyNodesThatAreToBeManagersJoin) {
   EXPECT_EQ(reason("w1", who("node", "w2", "manager")), "NOT_THIS_NODE");
   EXPECT_EQ(reason("w9", who("node", "w9", "manager")), "NODE_UNKNOWN");
   EXPECT_EQ(cluster.manager("n1").consensus().members().size(), 1U);
+}
+
+TEST(Members, ANodeThatTheManagersDoNotReachIsNotTakenIn) {
+  Cluster cluster(3);
+  cluster.init();
+  cluster.put(Cluster::node_object("n4", NODE_ROLE_MANAGER));
+  cluster.deaf.insert("n4");
+  for (const std::string& via : {cluster.leader(), cluster.follower()}) {
+    const auto refused = cluster.ask_to_join("n4", via, who("node", "n4", "manager"));
+    ASSERT_FALSE(refused) << via;
+    EXPECT_EQ(refused.error().code, Code::kFailedPrecondition);
+    EXPECT_EQ(refused.error().reason, "ADDRESS_UNREACHABLE");
+    EXPECT_THAT(refused.error().message,
+                ::testing::AllOf(::testing::HasSubstr("'n4' at n4:2377 (no connection)"),
+                                 ::testing::HasSubstr("firewall"), ::testing::HasSubstr("--advertise-addr")));
+  }
+  EXPECT_EQ(cluster.manager(cluster.leader()).consensus().members().size(), 3U);
+  cluster.deaf.clear();
+  EXPECT_TRUE(cluster.ask_to_join("n4", cluster.follower(), who("node", "n4", "manager")));
+  // One that is cut off answers nobody in time.
+  cluster.put(Cluster::node_object("n5", NODE_ROLE_MANAGER));
+  cluster.cut.insert({cluster.leader(), "n5"});
+  const auto late = cluster.ask_to_join("n5", cluster.follower(), who("node", "n5", "manager"));
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().reason, "ADDRESS_UNREACHABLE");
 }
 
 TEST(Members, ANodeThatAsksAgainGetsANewId) {
