@@ -102,7 +102,9 @@ void Recovery::read_out_log(const std::shared_ptr<Attempt>& attempt) {
   config.consensus_target = "consensus/" + swarm_.config_.consensus;
   config.recover = true;
   config.sealer = swarm_.security_->key().sealer();
-  const auto fail = [this, attempt](const Error& error) { give_up(attempt, error); };
+  const auto fail = [this, attempt](const Error& error) {
+    error.reason == "LOG_LOST" ? go_on_without_log(attempt) : give_up(attempt, error);
+  };
   control::Manager::Handlers handlers;
   handlers.on_fatal = fail;
   handlers.on_read_out = [this, attempt] {
@@ -127,6 +129,13 @@ void Recovery::read_out_log(const std::shared_ptr<Attempt>& attempt) {
     }
   }));
   swarm_.tell_manager_of_consensus();
+}
+
+void Recovery::go_on_without_log(const std::shared_ptr<Attempt>& attempt) {
+  SKEP_WARN("the log of this manager is lost: the swarm goes on from manager.db, which may lack the newest changes");
+  swarm_.manager_->stop(swarm_.member_.wrap([this, attempt](const Status& closed) {
+    closed ? rewrite_state(attempt) : give_up(attempt, closed.error());
+  }));
 }
 
 void Recovery::rewrite_state(const std::shared_ptr<Attempt>& attempt) {
@@ -251,9 +260,19 @@ void Recovery::note_bootstrapped() {
   }
 }
 
+Status Recovery::note_log_made() {
+  agent::v1::SwarmMembership noted = *swarm_.membership_;
+  noted.set_log_made(true);
+  // The log's own names are synced by the plugin, that of its directory here.
+  SKEP_TRY(swarm_.env_.disk.sync_directory(swarm_.paths_.state_dir + "/plugins"));
+  SKEP_TRY(save_membership(swarm_.paths_, swarm_.env_.disk, noted));
+  *swarm_.membership_ = std::move(noted);
+  return ok();
+}
+
 void Recovery::follow(std::uint64_t incarnation) {
   if (told_by_ < incarnation) {
-    swarm_.told_role_ = model::v1::NODE_ROLE_WORKER;
+    swarm_.told_role_.reset();
   }
   swarm_.membership_->set_incarnation(incarnation);  // kept with the demotion that follows
 }

@@ -33,6 +33,8 @@ class Recovery {
   Status finish();
   /// This manager leads: its new log exists.
   void note_bootstrapped();
+  /// This member's log is made, and may be opened once that is on disk.
+  Status note_log_made();
   /// This manager is left behind by a newer incarnation: the role that an older one told does not
   /// count.
   void follow(std::uint64_t incarnation);
@@ -44,6 +46,7 @@ class Recovery {
   [[nodiscard]] Status may_begin() const;
   void copy_state(const std::shared_ptr<Attempt>& attempt);
   void read_out_log(const std::shared_ptr<Attempt>& attempt);
+  void go_on_without_log(const std::shared_ptr<Attempt>& attempt);
   void rewrite_state(const std::shared_ptr<Attempt>& attempt);
   void take_up(const std::shared_ptr<Attempt>& attempt);
   void give_up(const std::shared_ptr<Attempt>& attempt, Error error);

@@ -122,6 +122,7 @@ agent::v1::SwarmMembership recovered_membership(agent::v1::SwarmMembership membe
   membership.set_member_id(random.next() | 1);  // never 0
   membership.set_manager(true);
   membership.set_bootstrapped(false);
+  membership.set_log_made(false);
   membership.set_leaving(false);
   membership.set_incarnation(control::next_incarnation(membership.incarnation(), now));
   membership.set_recovering(true);

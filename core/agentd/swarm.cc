@@ -224,6 +224,7 @@ void Swarm::start_manager(std::function<void(Status)> done) {
   }
   config.incarnation = membership_->incarnation();
   config.join_members = join_members_;
+  config.log_made = membership_->log_made();
   config.sealer = security_->key().sealer();
   control::Manager::Handlers handlers;
   handlers.on_cluster = [this](const model::v1::Cluster& cluster) { security_->swarm_told(cluster); };
@@ -238,7 +239,11 @@ void Swarm::start_manager(std::function<void(Status)> done) {
   handlers.on_fatal = [this](const Error& error) {
     trouble_ = error.message;
     SKEP_ERROR("the manager role stopped; tasks keep running", {"cause", error.message});
+    if (told_role_) {
+      role_told(*told_role_);
+    }
   };
+  handlers.on_log_made = [this] { return recovery_->note_log_made(); };
   handlers.on_newer_incarnation = [this](std::uint64_t incarnation) { recovery_->follow(incarnation); };
   handlers.on_removed = [this] { demoted(); };
   manager_ = std::make_unique<control::Manager>(

@@ -134,7 +134,7 @@ class Swarm {
   MemberToken member_;
   std::vector<consensus::v1::Member> join_members_;  // as the join answered, until the log tells
   Promotion promotion_;
-  model::v1::NodeRole told_role_ = model::v1::NODE_ROLE_WORKER;  // by the last session message
+  std::optional<model::v1::NodeRole> told_role_;  // by the last session message
   TimerId renewal_timer_ = 0;
   TimerId listen_timer_ = 0;
   std::unique_ptr<Drivers> drivers_;

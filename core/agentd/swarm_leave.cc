@@ -165,7 +165,7 @@ Status Swarm::forget() {
   credentials_.reset();
   member_.expire();
   join_members_.clear();
-  told_role_ = model::v1::NODE_ROLE_WORKER;
+  told_role_.reset();
   promotion_.give_up(Error{Code::kCancelled, "this node left the swarm", "LEFT"});
   security_->clear();
   book_.forget();

@@ -34,8 +34,24 @@ Promotion::Hooks Swarm::promotion_hooks() {
 
 void Swarm::role_told(model::v1::NodeRole role) {
   told_role_ = role;
-  if (!membership_ || changing_ || membership_->manager()) {
-    return;  // a manager learns from the log that it is none any more
+  if (!membership_ || changing_) {
+    return;
+  }
+  if (membership_->manager()) {
+    // It learns from the log that it is none any more, unless that is lost or damaged.
+    if (role == model::v1::NODE_ROLE_WORKER && manager_ && manager_->failure() != nullptr) {
+      // Posted: nothing may write to its state any more when that is removed.
+      env_.loop.post(member_.wrap([this] {
+        if (manager_ && manager_->failure() != nullptr) {
+          manager_->stop(member_.wrap([this](const Status&) {
+            if (membership_->manager()) {
+              demoted();
+            }
+          }));
+        }
+      }));
+    }
+    return;
   }
   if (role == model::v1::NODE_ROLE_MANAGER) {
     return promotion_.begin();
@@ -80,6 +96,7 @@ Status Swarm::taken_in(const manager::v1::JoinResponse& answer) {
   changed.set_member_id(answer.member_id());
   changed.set_manager(true);
   changed.set_bootstrapped(true);
+  changed.set_log_made(false);
   changed.set_incarnation(answer.incarnation());
   SKEP_TRY(save_membership(paths_, env_.disk, changed));
   *membership_ = std::move(changed);
@@ -107,6 +124,9 @@ void Swarm::manager_started(const Status& status) {
   }
   trouble_ = status.error().message;
   SKEP_ERROR("the manager role cannot start; tasks keep running", {"cause", trouble_});
+  if (told_role_) {
+    role_told(*told_role_);
+  }
 }
 
 void Swarm::demoted() {
@@ -118,6 +138,7 @@ void Swarm::demoted() {
   membership_->set_manager(false);
   membership_->set_member_id(0);
   membership_->set_bootstrapped(false);
+  membership_->set_log_made(false);
   security_->drop_manager_state();
   SKEP_INFO("this node is a worker now");
   env_.loop.cancel_timer(std::exchange(renewal_timer_, 0));

@@ -126,30 +126,51 @@ void ConsensusClient::open_log() {
   request.set_applied_term(store_.applied_term());
   request.set_begins_after_applied(config_.begins_after_applied);
   request.set_recover(config_.recover);
+  // From a log that is made here and now there is nothing to recover.
+  request.set_must_exist(config_.log_made || config_.recover);
+  request.set_only_make(!request.must_exist() && handlers_.on_made != nullptr);
   for (const auto& member : config_.bootstrap) {
     *request.add_bootstrap() = member;
   }
   rpc::call<methods::Start>(caller_, config_.target, request, {.deadline = kOpenDeadline},
-                            guarded([this](Result<consensus::v1::StartResponse> response) {
-                              on_opened(std::move(response));
+                            guarded([this, made = request.only_make()](
+                                        Result<consensus::v1::StartResponse> response) {
+                              made ? on_made(response ? ok() : Status(response.error()))
+                                   : on_opened(std::move(response));
                             }));
+}
+
+void ConsensusClient::on_made(Status made) {
+  opening_ = false;
+  if (!made) {
+    return not_opened(made.error());
+  }
+  if (auto noted = handlers_.on_made(); !noted) {
+    trouble_ = "the log waits until it is noted that it was made: " + noted.error().message;
+    return reopen_later();
+  }
+  config_.log_made = true;
+  open_log();
+}
+
+void ConsensusClient::not_opened(const Error& error) {
+  trouble_ = error.message;
+  // A cluster that is just being made has nothing to lose: say that the disk is full.
+  const bool give_up = error.code == Code::kResourceExhausted && !config_.bootstrap.empty();
+  if (may_pass(error) && !give_up) {
+    SKEP_DEBUG("consensus log is not open yet", {"target", config_.target}, {"reason", trouble_});
+    return reopen_later();
+  }
+  SKEP_ERROR("consensus log cannot be opened", {"target", config_.target}, {"reason", trouble_});
+  if (handlers_.on_fatal) {
+    handlers_.on_fatal(error);
+  }
 }
 
 void ConsensusClient::on_opened(Result<consensus::v1::StartResponse> response) {
   opening_ = false;
   if (!response) {
-    trouble_ = response.error().message;
-    // A cluster that is just being made has nothing to lose: say that the disk is full.
-    const bool give_up = response.error().code == Code::kResourceExhausted && !config_.bootstrap.empty();
-    if (may_pass(response.error()) && !give_up) {
-      SKEP_DEBUG("consensus log is not open yet", {"target", config_.target}, {"reason", trouble_});
-      return reopen_later();
-    }
-    SKEP_ERROR("consensus log cannot be opened", {"target", config_.target}, {"reason", trouble_});
-    if (handlers_.on_fatal) {
-      handlers_.on_fatal(response.error());
-    }
-    return;
+    return not_opened(response.error());
   }
   open_ = true;
   trouble_.clear();

@@ -38,6 +38,7 @@ class ConsensusClient final : public store::Proposer {
     std::shared_ptr<const base::Sealer> sealer = {};
     bool begins_after_applied = false;  ///< as StartRequest says
     bool recover = false;               ///< the log is only read to its end: on_read_out
+    bool log_made = false;              ///< it was there before: an empty one is fatal (LOG_LOST)
   };
   struct Handlers {
     /// true: this manager leads and has applied everything committed before; false: no longer.
@@ -52,10 +53,11 @@ class ConsensusClient final : public store::Proposer {
     std::function<void(std::uint64_t leader_id)> on_leader = {};
     /// The store holds everything that a log opened with `recover` does. Once.
     std::function<void()> on_read_out = {};
+    /// The log is made, and opened once that is noted durably as Config.log_made; an error is tried again.
+    std::function<Status()> on_made = {};
   };
 
-  ConsensusClient(Env& env, rpc::Caller& caller, store::Store& store, Config config,
-                  Handlers handlers);
+  ConsensusClient(Env& env, rpc::Caller& caller, store::Store& store, Config config, Handlers handlers);
   ~ConsensusClient() override;
   ConsensusClient(const ConsensusClient&) = delete;
   ConsensusClient& operator=(const ConsensusClient&) = delete;
@@ -68,8 +70,7 @@ class ConsensusClient final : public store::Proposer {
   void start();
   /// The plugin was restarted or is gone: opens again.
   void plugin_restarted();
-  /// Open proposals answer kUnavailable or kTimeout; nothing is called afterwards.
-  void stop();
+  void stop();  ///< open proposals answer kUnavailable or kTimeout; nothing is called afterwards
 
   void propose(store::Transaction transaction, store::OnCommitted done) override;
   /// Answers once the store holds every write that was acknowledged before this call.
@@ -92,12 +93,12 @@ class ConsensusClient final : public store::Proposer {
   [[nodiscard]] const std::string& trouble() const { return trouble_; }
 
  private:
-  Result<consensus::v1::CommittedResponse> on_committed(
-      const consensus::v1::CommittedRequest& request);
-  Result<consensus::v1::LeadershipResponse> on_leadership(
-      const consensus::v1::LeadershipRequest& request);
+  Result<consensus::v1::CommittedResponse> on_committed(const consensus::v1::CommittedRequest& request);
+  Result<consensus::v1::LeadershipResponse> on_leadership(const consensus::v1::LeadershipRequest& request);
   Result<consensus::v1::MembersResponse> on_members(const consensus::v1::MembersRequest& request);
   void on_opened(Result<consensus::v1::StartResponse> response);
+  void on_made(Status made);
+  void not_opened(const Error& error);
   void open_log();
   void check_read_out();
   void reopen_later();
@@ -123,7 +124,7 @@ class ConsensusClient final : public store::Proposer {
   Env& env_;
   rpc::Caller& caller_;
   store::Store& store_;
-  const Config config_;
+  Config config_;  // log_made comes true
   Handlers handlers_;
   ProposalTracker tracker_;
   std::multimap<std::uint64_t, std::function<void(Status)>> barriers_;  // by index to be applied

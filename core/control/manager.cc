@@ -23,6 +23,7 @@ ConsensusClient::Config log_config(const ManagerConfig& config) {
   log.bootstrap = config.bootstrap;
   log.begins_after_applied = config.begins_at_state;
   log.recover = config.recover;
+  log.log_made = config.log_made;
   log.sealer = config.sealer;
   return log;
 }
@@ -58,7 +59,7 @@ Manager::Impl::Impl(Env& e, rpc::Caller& local, std::shared_ptr<store::StateBack
           [this] { answer_start(ok()); }, [this](const Error& error) { fail(error); },
           [this](const auto& members) { members_changed(members); },
           [this](std::uint64_t leader_id) { leader_changed(leader_id); },
-          [this] { read_out(); }});
+          [this] { read_out(); }, handlers.on_log_made});
   health = std::make_unique<SwarmHealth>(
       env, caller, store.view(), *client,
       SwarmHealth::Config{config.consensus_target, config.member_id});
@@ -192,7 +193,7 @@ void Manager::Impl::answer_start(Status status) {
 void Manager::Impl::fail(Error error) {
   if (!set_aside.empty()) {
     error.message = set_aside + "; it was set aside, but the log alone cannot rebuild it (" +
-                    error.message + "); restore a backup of the state directory";
+                    error.message + ")";
   }
   env.loop.post([this, error = std::move(error), token = std::weak_ptr<char>(alive)] {
     if (token.expired() || ended) {

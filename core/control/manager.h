@@ -44,6 +44,8 @@ struct ManagerConfig {
   bool begins_at_state = false;
   /// The other managers are lost: this one only takes what its log holds, see on_read_out. It never leads.
   bool recover = false;
+  /// The log of this member was made before: when it is empty it was lost, and the manager ends (LOG_LOST).
+  bool log_made = false;
 };
 /// What consensus knows the swarm as: the cluster id, and the incarnation when there was more than one.
 std::string log_identity(const std::string& cluster_id, std::uint64_t incarnation);
@@ -69,6 +71,8 @@ class Manager {
     std::function<void(std::uint64_t incarnation)> on_newer_incarnation = {};
     /// With ManagerConfig::recover: the state holds everything that the log does. stop() writes it.
     std::function<void()> on_read_out = {};
+    /// As ConsensusClient::Handlers::on_made.
+    std::function<Status()> on_log_made = {};
   };
 
   /// `caller` reaches the consensus driver and the drivers of this node. `backend` is shared with
@@ -90,11 +94,9 @@ class Manager {
   /// Loads the state, opens the log. `done` comes once the log is open (leading may come later), or
   /// with the error that on_fatal would get. Tries for ever while the plugin is only unavailable.
   void start(std::function<void(Status)> done);
-  /// Before stop(): another manager leads soon, if this one does and another can. `done` within two
-  /// seconds in any case.
+  /// Before stop(): another manager leads soon, if this one does and another can. `done` within two seconds.
   void hand_over(std::function<void()> done);
-  /// Ends loops, streams and proposals, writes and syncs the state. No handler is called
-  /// afterwards.
+  /// Ends loops, streams and proposals, writes and syncs the state. No handler is called afterwards.
   void stop(std::function<void(Status)> done);
 
   /// Once leading in a cluster without a Cluster object: puts the first objects. Success as well
@@ -128,6 +130,8 @@ class Manager {
   [[nodiscard]] store::Proposer& proposer();
   [[nodiscard]] const ConsensusClient& consensus() const;
   [[nodiscard]] const ManagerConfig& config() const;
+  /// Why it ended by itself: what on_fatal or `done` of start() got. nullptr: it did not.
+  [[nodiscard]] const Error* failure() const;
   /// Why the log is not open or the state cannot be saved; empty when all is well.
   [[nodiscard]] std::string trouble() const;
   /// Asks the log too, for two seconds at most: why nobody leads or this manager takes no part, and what

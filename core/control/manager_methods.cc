@@ -237,6 +237,9 @@ const ConsensusClient& Manager::consensus() const {
 const ManagerConfig& Manager::config() const {
   return impl_->config;
 }
+const Error* Manager::failure() const {
+  return impl_->fatal ? &*impl_->fatal : nullptr;
+}
 std::string Manager::trouble() const {
   return impl_->trouble();
 }

@@ -58,11 +58,16 @@ void ManagerProcess::start(std::vector<consensus::v1::Member> bootstrap) {
   config.address = id + ":2377";
   config.bootstrap = std::move(bootstrap);
   config.join_members = join_members;
+  config.log_made = log_made;
   config.disk = world_.disk;
   config.sealer = sealer != nullptr ? sealer : world_.sealer;
   control::Manager::Handlers handlers;
   handlers.on_fatal = [this](const Error& error) { fatal = error.message; };
   handlers.on_removed = [this] { removed = true; };
+  handlers.on_log_made = [this] {
+    log_made = true;
+    return ok();
+  };
   handlers.on_cluster = [this](const model::v1::Cluster&) { ++clusters_told; };
   handlers.on_leading = [this](bool leading) {
     step_ups += leading ? 1 : 0;
@@ -122,11 +127,17 @@ void ManagerProcess::lose_power() {
   end(std::move(survives));
 }
 
-void ManagerProcess::wipe(std::uint64_t new_member_id) {
-  kill();
-  process.disk.fail_call(0, {});  // an agent that cannot wipe does not join
+void ManagerProcess::lose_log() {
+  SKEP_ASSERT(!runs(), "an open log is not lost");
+  process.disk.fail_call(0, {});
   SKEP_ASSERT(process.disk.remove_tree("/raft").has_value(), "nothing makes it fail now");
   SKEP_ASSERT(process.disk.sync_directory("/").has_value(), "nothing makes it fail now");
+}
+
+void ManagerProcess::wipe(std::uint64_t new_member_id) {
+  kill();
+  lose_log();  // also of what makes the disk fail: an agent that cannot wipe does not join
+  log_made = false;
   backend = std::make_shared<store::MemoryBackend>();
   member_id = new_member_id;
   removed = false;

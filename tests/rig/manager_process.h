@@ -50,6 +50,8 @@ class ManagerProcess {
   /// The consensus plugin dies, and is there again.
   void kill_raft();
   Status start_raft();
+  /// Somebody removes the log of a manager that does not run, or the disk loses it.
+  void lose_log();
   /// Nothing is left of the log and the state: the next start is another member.
   void wipe(std::uint64_t new_member_id);
 
@@ -65,6 +67,7 @@ class ManagerProcess {
   std::unique_ptr<control::Manager> manager;
   rpc::Caller* user = nullptr;  ///< a person on this machine; valid while it runs
   std::uint64_t member_id = 0;
+  bool log_made = false;  ///< as swarm.pb notes it
   std::vector<consensus::v1::Member> join_members;
   std::shared_ptr<const base::Sealer> sealer;  ///< nullptr: the world's
   std::string fatal;     ///< why the manager gave up; empty while all is well

@@ -101,7 +101,7 @@ Status RaftDriver::ready_for_calls() const {
 void RaftDriver::give_up_broken(const char* what) {
   give_up({Code::kInternal,
            std::string("the raft member found itself wrong: ") + what +
-               "; restart agentd, and remove the raft directory and rejoin if it says so again",
+               "; restart agentd; when it says so again:" + std::string(kDamagedWayOut).substr(1),
            "RAFT_BROKEN"});
 }
 

@@ -60,6 +60,8 @@ class RaftDriver final : public ConsensusDriver {
  private:
   Status open_log(const consensus::v1::StartRequest& request);
   Status open_wal(const consensus::v1::StartRequest& request);
+  /// So that there is one; nothing is opened.
+  Result<consensus::v1::StartResponse> make_log(const consensus::v1::StartRequest& request);
   /// To be read to its end: no member, no vote, no new entry.
   Status open_for_recovery(const consensus::v1::StartRequest& request);
   void close_log();

@@ -11,13 +11,24 @@ namespace {
 
 namespace v1 = consensus::v1;
 
-constexpr std::string_view kWayOut =
-    "; restore this manager from a backup, or remove its state and let it join again";
-
 constexpr Index kCompactStepMax = 1'000;
 
 Error damaged(const std::string& message) {
-  return Error{Code::kDataLoss, message + std::string(kWayOut), "LOG_DAMAGED"};
+  return Error{Code::kDataLoss, message + std::string(kDamagedWayOut), "LOG_DAMAGED"};
+}
+
+v1::StartResponse answer_of(const Membership& members, Index last, Index commit) {
+  v1::StartResponse response;
+  response.set_last_index(last);
+  response.set_commit_index(commit);
+  for (const Member& member : members.members) {
+    v1::Member& out = *response.add_members();
+    out.set_id(member.id);
+    out.set_node_id(member.node_id);
+    out.set_address(member.address);
+    out.set_learner(member.learner);
+  }
+  return response;
 }
 
 Status read_number(const google::protobuf::Map<std::string, std::string>& config,
@@ -64,6 +75,12 @@ void RaftDriver::open(const v1::StartRequest& request, Reply<v1::StartResponse> 
   if (stalled_) {
     return reply(Error{Code::kResourceExhausted, "the log waits for disk space: free some", "DISK_FULL"});
   }
+  if (request.only_make() && raft_ == nullptr) {
+    Result<v1::StartResponse> made = Error{Code::kInternal, "the log was not made"};
+    guarded([&] { made = make_log(request); });
+    wal_.reset();
+    return failure_ ? reply(*failure_) : reply(std::move(made));
+  }
   Status opened = ok();
   if (raft_ != nullptr && recovering_ != request.recover()) {
     close_log();
@@ -82,17 +99,7 @@ void RaftDriver::open(const v1::StartRequest& request, Reply<v1::StartResponse> 
     }
     return reply(std::move(opened).error());
   }
-  v1::StartResponse response;
-  response.set_last_index(raft_->log().last_index());
-  response.set_commit_index(raft_->log().committed());
-  for (const Member& member : raft_->members().members) {
-    v1::Member& out = *response.add_members();
-    out.set_id(member.id);
-    out.set_node_id(member.node_id);
-    out.set_address(member.address);
-    out.set_learner(member.learner);
-  }
-  reply(std::move(response));
+  reply(answer_of(raft_->members(), raft_->log().last_index(), raft_->log().committed()));
   if (!recovering_) {
     leadership_->repeat();
   }
@@ -113,8 +120,13 @@ Status RaftDriver::check_applied(const v1::StartRequest& request) const {
   const bool others = std::any_of(voters.begin(), voters.end(),
                                   [&](MemberId id) { return id != request.member_id(); });
   if (applied + 1 < wal_->first_index() && !others) {
-    return damaged(directory_ + ": the state ends at entry " + std::to_string(applied) + ", the log begins at " +
-                   std::to_string(wal_->first_index()) + ": the state was lost or is an old copy");
+    return Error{Code::kDataLoss,
+                 directory_ + ": the state of the swarm (manager.db) ends at entry " + std::to_string(applied) +
+                     ", the log begins at " + std::to_string(wal_->first_index()) +
+                     ": the state was lost or is an old copy, no other manager has it, and the log alone cannot "
+                     "make it again; put manager.db back from a copy, or restore a backup ('agentctl backup "
+                     "restore --replace FILE')",
+                 "STATE_LOST"};
   }
   if (request.applied_term() != 0 && applied > 0 && applied + 1 >= wal_->first_index() &&
       wal_->term(applied) != request.applied_term()) {
@@ -179,6 +191,7 @@ Status RaftDriver::open_wal(const v1::StartRequest& request) {
   options.cluster = request.cluster_id();
   options.member = request.member_id();
   options.segment_bytes = config_.segment_bytes;
+  options.must_exist = request.must_exist();
   SKEP_TRY_ASSIGN(wal_, Wal::open(env_->disk, std::move(options)));
   if (request.begins_after_applied() && !request.bootstrap().empty() && request.applied_index() > 0 &&
       wal_->last_index() == 0 && wal_->mark().index == 0) {
@@ -191,6 +204,15 @@ Status RaftDriver::open_wal(const v1::StartRequest& request) {
   snapshot_wanted_at_ = wal_->mark().index;
   recovering_ = request.recover();
   return ok();
+}
+
+Result<v1::StartResponse> RaftDriver::make_log(const v1::StartRequest& request) {
+  SKEP_TRY(open_wal(request));
+  SKEP_TRY(bootstrap(request));
+  // What lies in the log's directory is synced; its own name is not, when it is new.
+  SKEP_TRY(env_->disk.sync_directory(directory_.substr(0, directory_.rfind('/'))));
+  SKEP_TRY_ASSIGN(const Membership members, members_at(wal_->last_index()));
+  return answer_of(members, wal_->last_index(), wal_->hard_state().commit);
 }
 
 Status RaftDriver::open_for_recovery(const v1::StartRequest& request) {

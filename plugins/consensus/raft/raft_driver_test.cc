@@ -290,6 +290,107 @@ TEST(RaftDriver, CompactsBelowTheSnapshotAndAsksForOne) {
   EXPECT_EQ(opened->members_size(), 1);
 }
 
+TEST(RaftDriver, ALogThatIsOnlyMadeSurvivesAPowerLossAndVotesForNobody) {
+  testing::ManualEnv env;
+  FakeCore core(env.loop);
+  {
+    Fixture one(env, core);
+    one.request.set_only_make(true);
+    const auto made = one.open();
+    ASSERT_TRUE(made) << made.error().message;
+    EXPECT_EQ(made->members_size(), 1);
+    EXPECT_EQ(made->last_index(), 1U);
+    EXPECT_EQ(one.driver.raft(), nullptr);
+    env.loop.advance(60s);
+    EXPECT_TRUE(core.leaderships.empty());
+    std::vector<Result<v1::ProposeResponse>> replies;
+    one.propose("a", replies);
+    EXPECT_EQ(replies.at(0).error().reason, "LOG_NOT_OPEN");
+    ASSERT_TRUE(one.reopen()) << "again is allowed";
+  }
+  env.loop.clear();
+  env.disk.crash(env.random);
+  Fixture two(env, core);
+  two.request.clear_bootstrap();
+  two.request.set_must_exist(true);
+  const auto opened = two.open();
+  ASSERT_TRUE(opened) << opened.error().message;
+  EXPECT_EQ(opened->members_size(), 1);
+  EXPECT_TRUE(core.leaderships.back().leader());
+}
+
+TEST(RaftDriver, AMemberThatJoinsHasALogBeforeItHoldsAnything) {
+  testing::ManualEnv env;
+  FakeCore core(env.loop);
+  Fixture one(env, core);
+  one.request.clear_bootstrap();
+  one.request.set_only_make(true);
+  const auto made = one.open();
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(made->members_size(), 0);
+  env.disk.crash(env.random);
+  one.request.set_only_make(false);
+  one.request.set_must_exist(true);
+  EXPECT_TRUE(one.reopen());
+  EXPECT_EQ(one.driver.raft()->log().last_index(), 0U);
+}
+
+TEST(RaftDriver, ALogThatWasLostIsNotBegunAnew) {
+  for (const char* remove : {"/state/log", "/state/log/0000000000000001.wal"}) {
+    testing::ManualEnv env;
+    FakeCore core(env.loop);
+    {
+      Fixture one(env, core);
+      ASSERT_TRUE(one.open());
+    }
+    env.loop.clear();
+    ASSERT_TRUE(env.disk.remove_tree(remove));
+    core.applied_index = 0;  // The state may be lost as well: no other check would see it.
+    core.leaderships.clear();
+    Fixture lost(env, core);
+    lost.request.set_must_exist(true);
+    for (const bool recover : {false, true, false}) {
+      lost.request.set_recover(recover);
+      const auto refused = recover ? lost.reopen() : lost.open();
+      ASSERT_FALSE(refused) << "a vote of before is forgotten";
+      EXPECT_EQ(refused.error().code, Code::kDataLoss);
+      EXPECT_EQ(refused.error().reason, "LOG_LOST");
+      for (const char* says : {"/state/log", "member 7", "node demote", "node promote", "backup restore", "--force-new-cluster"}) {
+        EXPECT_NE(refused.error().message.find(says), std::string::npos) << says;
+      }
+    }
+    env.loop.advance(60s);
+    EXPECT_TRUE(core.leaderships.empty());
+  }
+}
+
+TEST(RaftDriver, AStateThatNobodyHasIsNotReplacedByHalfOfTheLog) {
+  testing::ManualEnv env;
+  FakeCore core(env.loop);
+  {
+    Fixture one(env, core);
+    ASSERT_TRUE(one.open());
+    std::vector<Result<v1::ProposeResponse>> replies;
+    for (int i = 0; i < 150; ++i) {
+      one.propose(std::string(400, 'x'), replies);
+      env.loop.run_ready();
+    }
+    v1::SnapshotAvailableRequest snapshot;
+    snapshot.set_index(140);
+    one.driver.snapshot_available(snapshot);
+    one.driver.stop();
+  }
+  env.loop.clear();
+  FakeCore empty(env.loop);
+  Fixture two(env, empty);
+  two.request.set_must_exist(true);
+  const auto refused = two.open();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().reason, "STATE_LOST");
+  EXPECT_NE(refused.error().message.find("manager.db"), std::string::npos);
+  EXPECT_NE(refused.error().message.find("backup restore --replace"), std::string::npos);
+}
+
 TEST(RaftDriver, ALeaderOfOneNeedsNoTicks) {
   testing::ManualEnv env;
   FakeCore core(env.loop);

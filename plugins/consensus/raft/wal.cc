@@ -20,6 +20,17 @@ constexpr std::uint64_t kSegmentBytesMin = 8 * 1024;
 constexpr std::uint64_t kSegmentBytesMax = 1ULL << 30;
 constexpr std::size_t kSealBytesMax = 64;
 
+Error lost(const WalOptions& options) {
+  return Error{Code::kDataLoss,
+               options.directory + ": the log of member " + std::to_string(options.member) +
+                   " is empty though it was made before; a member that begins anew under its old id could "
+                   "forget what it acknowledged, so this manager takes part in nothing; if other managers "
+                   "live, run 'agentctl node demote NODE' and then 'agentctl node promote NODE' for this "
+                   "node on one of them; if it is the only one, restore a backup ('agentctl backup restore "
+                   "--replace FILE'), or go on from manager.db ('agentctl swarm init --force-new-cluster')",
+               "LOG_LOST"};
+}
+
 }  // namespace
 
 Wal::Wal(Disk& disk, WalOptions options) : disk_(disk), options_(std::move(options)) {}
@@ -34,6 +45,9 @@ Result<std::unique_ptr<Wal>> Wal::open(Disk& disk, WalOptions options) {
   }
   SKEP_TRY(disk.make_directories(options.directory, 0700));
   SKEP_TRY_ASSIGN(RecoveredLog recovered, recover_log(disk, options));
+  if (options.must_exist && recovered.segments.empty()) {
+    return lost(options);
+  }
   std::unique_ptr<Wal> wal(new Wal(disk, std::move(options)));
   if (recovered.segments.empty()) {
     wal->is_new_ = true;

@@ -20,7 +20,8 @@ namespace skep::raft {
 class Wal final : public LogStorage {
  public:
   /// Opens the log in options.directory, repairing a torn end; makes an empty one when there is
-  /// none. kDataLoss, kFailedPrecondition: see recover_log(). kInvalidArgument: bad options.
+  /// none, or answers kDataLoss LOG_LOST (options.must_exist). kDataLoss, kFailedPrecondition: see
+  /// recover_log(). kInvalidArgument: bad options.
   static Result<std::unique_ptr<Wal>> open(Disk& disk, WalOptions options);
   ~Wal() override;
 

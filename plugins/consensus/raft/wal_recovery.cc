@@ -15,12 +15,9 @@ constexpr std::size_t kWindowBytes = 256 * 1024;
 constexpr std::size_t kZeroStepBytes = 4096;  // empty space is skipped in such steps
 constexpr std::string_view kSegmentSuffix = ".wal";
 
-constexpr std::string_view kWayOut =
-    "; restore this manager from a backup, or remove its raft directory and let it join again";
-
 Error damaged(const std::string& path, std::uint64_t offset, const std::string& what) {
   return Error{Code::kDataLoss,
-               path + ": offset " + std::to_string(offset) + ": " + what + std::string(kWayOut),
+               path + ": offset " + std::to_string(offset) + ": " + what + std::string(kDamagedWayOut),
                "LOG_DAMAGED"};
 }
 

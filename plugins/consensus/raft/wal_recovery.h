@@ -10,6 +10,7 @@
 #include <deque>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "plugins/consensus/raft/wal_format.h"
@@ -37,6 +38,13 @@ class RecordSealer {
   virtual Result<std::string> unseal(const Position& position, std::string_view sealed) = 0;
 };
 
+/// What to do about a log that is damaged; follows what it is. Never to remove it: a member that begins
+/// anew under its old id could vote twice in a term.
+inline constexpr std::string_view kDamagedWayOut =
+    "; if other managers live, run 'agentctl node demote NODE' and then 'agentctl node promote NODE' for "
+    "this node on one of them; if it is the only one, restore this manager from a backup ('agentctl backup "
+    "restore --replace FILE')";
+
 struct WalOptions {
   std::string directory;
   std::string cluster;  ///< at most 128 bytes; a log of another cluster is refused
@@ -44,6 +52,7 @@ struct WalOptions {
   std::uint64_t segment_bytes = 16ULL << 20;
   std::size_t cache_bytes = 4ULL << 20;  ///< newest entries kept in memory
   RecordSealer* sealer = nullptr;        ///< nullptr: in the clear
+  bool must_exist = false;               ///< an empty log was lost: kDataLoss LOG_LOST
 };
 
 /// Where one entry lies.

@@ -76,11 +76,42 @@ StartRequest start_request(const Core& core) {
   return request;
 }
 
+/// Before the log of this run exists. A member that lost its log must not begin anew under its old id.
+Status refuses_a_lost_log(Probe& probe, Core& core) {
+  core.listen(probe.core());
+  auto request = start_request(core);
+  request.set_must_exist(true);
+  const auto lost = probe.call<calls::Start>(request);
+  SKEP_TRY(expect_error(lost, Code::kDataLoss, "start with must_exist where there is no log"));
+  SKEP_TRY(expect(lost.error().reason == "LOG_LOST", "the reason is LOG_LOST, not '" + lost.error().reason + "'"));
+  request.clear_bootstrap();  // a refusal makes no log
+  return expect_error(probe.call<calls::Start>(request), Code::kDataLoss, "start with must_exist once more");
+}
+
+Status only_makes_a_log(Probe& probe, Core& core) {
+  core.listen(probe.core());
+  core.leader = false;
+  auto request = start_request(core);
+  request.set_only_make(true);
+  for (int time = 0; time < 2; ++time) {
+    const auto made = probe.call<calls::Start>(request);
+    SKEP_TRY(expect_ok(made, "start with only_make"));
+    SKEP_TRY(expect(made->members_size() == 1 && made->members(0).id() == kMember,
+                    "start with only_make answers the member that it wrote"));
+  }
+  ProposeRequest proposal;
+  proposal.set_data("too early");
+  SKEP_TRY(expect(!probe.call<calls::Propose>(proposal).has_value(), "a log that was only made takes no proposal"));
+  return expect(!core.leader && core.log.empty(), "of a log that was only made nobody leads and nothing is delivered");
+}
+
 /// Opens the log above what the core applied, and waits for the lead.
 Status open(Probe& probe, Core& core) {
   core.leader = false;
   core.listen(probe.core());
-  const auto opened = probe.call<calls::Start>(start_request(core));
+  auto request = start_request(core);
+  request.set_must_exist(true);  // only_makes_a_log() came before
+  const auto opened = probe.call<calls::Start>(request);
   SKEP_TRY(expect_ok(opened, "start"));
   SKEP_TRY(expect(opened->members_size() == 1 && opened->members(0).id() == kMember,
                   "start answers the one member there is"));
@@ -214,7 +245,10 @@ std::vector<Case> consensus_suite() {
       return body(probe, *core);
     };
   };
+  const auto without = [core](Body body) { return [core, body](Probe& probe) { return body(probe, *core); }; };
   return {
+      {"start must_exist: a log that is not there is LOG_LOST, and none is made", without(refuses_a_lost_log)},
+      {"start only_make: the log is there, nobody votes, again is the same", without(only_makes_a_log)},
       {"start: the first member of a new cluster leads and says so", with_log([](Probe&, Core&) { return ok(); })},
       {"propose: committed in order, without a gap, in the term that was answered", with_log(commits_in_order)},
       {"start again: what follows applied_index comes again, the same", with_log(delivers_again)},

@@ -268,6 +268,9 @@ TEST_F(BackupCommand, ForceNewClusterWithoutAnAgentIsLeftToTheNextStart) {
   EXPECT_EQ(said.find("unlocked"), std::string::npos) << said;
   EXPECT_EQ(membership().recover_at_start().advertise_address(), "127.0.0.1");
   EXPECT_FALSE(recovered_membership(membership(), random_, 0).has_recover_at_start());
+  auto before = membership();
+  before.set_log_made(true);
+  EXPECT_FALSE(recovered_membership(before, random_, 0).log_made()) << "the new member has no log yet";
   const auto running = RootLock::take(paths_);
   ASSERT_TRUE(running);
   EXPECT_EQ(force(""), "ROOT_IN_USE");

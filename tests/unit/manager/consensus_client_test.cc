@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "skep/testing/local_bus.h"
 #include "skep/testing/manual_env.h"
 
@@ -23,9 +25,10 @@ bus::v1::Principal principal(const std::string& kind) {
 /// entries only by deliver().
 class DriverByHand {
  public:
-  DriverByHand() : bus(world.loop) {
-    driver_table_.on<methods::Start>([](const auto&, const rpc::CallContext&, auto reply) {
-      reply(consensus::v1::StartResponse());
+  explicit DriverByHand(std::function<Status()> on_made = {}, bool log_made = false) : bus(world.loop) {
+    driver_table_.on<methods::Start>([this](const auto& request, const rpc::CallContext&, auto reply) {
+      starts.push_back(request);
+      start_error ? reply(*start_error) : reply(consensus::v1::StartResponse());
     });
     driver_table_.on<methods::ReadBarrier>(
         [this](const auto&, const rpc::CallContext&, auto reply) {
@@ -45,7 +48,10 @@ class DriverByHand {
     driver_ = &bus.attach("raft", "n1", {"consensus/raft"}, driver_table_, principal("plugin"));
     ConsensusClient::Handlers handlers;
     handlers.on_leading = [this](bool leading, std::uint64_t) { leads = leading; };
+    handlers.on_made = std::move(on_made);
+    handlers.on_fatal = [this](const Error& error) { fatal = error.reason; };
     ConsensusClient::Config config;
+    config.log_made = log_made;
     config.cluster_id = "c1";
     config.node_id = "n1";
     client = std::make_unique<ConsensusClient>(world.env, core, store, std::move(config),
@@ -77,6 +83,9 @@ class DriverByHand {
   std::uint64_t committed = 0;        ///< what a read barrier answers
   std::vector<std::string> accepted;  ///< proposals, from index 1 on
   bool leads = false;
+  std::vector<consensus::v1::StartRequest> starts;
+  std::optional<Error> start_error;
+  std::string fatal;
   std::unique_ptr<ConsensusClient> client;
 
  private:
@@ -121,6 +130,47 @@ TEST(ConsensusClient, AChangeIsDoneWhenItIsCommittedNotWhenTheLogTookIt) {
   ASSERT_TRUE(result);
   EXPECT_EQ(*result, 1U);
   EXPECT_NE(driver.store.view().get<model::v1::Service>("s1"), nullptr);
+}
+
+TEST(ConsensusClient, ALogIsOpenedOnlyOnceItIsNotedThatItWasMade) {
+  Status disk = Error{Code::kResourceExhausted, "swarm.pb: no space left on device", "DISK_FULL"};
+  int noted = 0;
+  DriverByHand driver([&] {
+    ++noted;
+    return disk;
+  });
+  driver.world.loop.advance(10s);
+  ASSERT_GT(noted, 1) << "tried again";
+  for (const auto& start : driver.starts) {
+    EXPECT_TRUE(start.only_make()) << "what is opened may promise something";
+    EXPECT_FALSE(start.must_exist());
+  }
+  EXPECT_FALSE(driver.client->is_open());
+  EXPECT_NE(driver.client->trouble().find("swarm.pb: no space left"), std::string::npos);
+  disk = ok();
+  const int before = noted;
+  driver.world.loop.advance(10s);
+  EXPECT_TRUE(driver.client->is_open());
+  EXPECT_TRUE(driver.client->trouble().empty());
+  EXPECT_FALSE(driver.starts.back().only_make());
+  EXPECT_TRUE(driver.starts.back().must_exist()) << "also when the plugin restarts";
+  driver.client->plugin_restarted();
+  driver.world.loop.run_ready();
+  EXPECT_FALSE(driver.starts.back().only_make());
+  EXPECT_TRUE(driver.starts.back().must_exist());
+  EXPECT_EQ(noted, before + 1);
+}
+
+TEST(ConsensusClient, ALogThatWasMadeBeforeMustBeThere) {
+  DriverByHand driver([] { return ok(); }, /*log_made=*/true);
+  ASSERT_EQ(driver.starts.size(), 1U);
+  EXPECT_TRUE(driver.starts[0].must_exist());
+  EXPECT_FALSE(driver.starts[0].only_make());
+  driver.start_error = Error{Code::kDataLoss, "the log is empty though it was made before", "LOG_LOST"};
+  driver.client->plugin_restarted();
+  driver.world.loop.advance(10s);
+  EXPECT_EQ(driver.fatal, "LOG_LOST");
+  EXPECT_EQ(driver.starts.size(), 2U) << "nothing brings it back";
 }
 
 }  // namespace

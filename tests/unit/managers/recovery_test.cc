@@ -45,6 +45,7 @@ void recover(Cluster& cluster, const std::string& id) {
   const Status applied = apply_incarnation(sealed, wanted);
   ASSERT_TRUE(applied) << applied.error().message;
   ASSERT_TRUE(node.process.disk.remove_tree("/raft"));
+  node.log_made = false;
   node.member_id = kNewMember;
   cluster.tune = [id](const std::string& started, ManagerConfig& config, Manager::Handlers&) {
     if (started == id) {
