@@ -16,6 +16,9 @@ inline constexpr std::uint64_t kWideEvery = 32;
 /// managers' randomness, and the seeds that were red once shall stay the runs they were.
 inline constexpr std::uint64_t kSealedEvery = 3;
 
+/// Of so many seeds the second one has voters that lose their logs, and no other changes of the members.
+inline constexpr std::uint64_t kLosesLogEvery = 5;
+
 /// How large the world of a seed is. Wide: many nodes and tasks, and one manager that others join. Else: several
 /// managers with few nodes, which are the cheaper way to many elections.
 struct Shape {

@@ -69,7 +69,7 @@ World::~World() {
 
 bool World::must_stop() {
   for (const auto& [id, manager] : managers_) {
-    if (!manager->fatal.empty() && !sick_disks_.contains(id)) {
+    if (!manager->fatal.empty() && !sick_disks_.contains(id) && !is_told_as_lost(*manager)) {
       invariants_.violate("manager " + id + " gave up: " + manager->fatal);
     }
   }

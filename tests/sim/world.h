@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -102,6 +103,15 @@ class World {
   void retire_removed();
   void join(const std::string& id, int tries);
 
+  // world_lost_log.cc
+  void lose_log();
+  void bring_back_lost_log();
+  void check_lost_log();
+  [[nodiscard]] bool may_lose_log(const Manager& manager) const;
+  [[nodiscard]] bool is_lost(const Manager& manager) const;
+  /// It gave up because of its lost log, as it should.
+  [[nodiscard]] bool is_told_as_lost(const Manager& manager) const;
+
   // world_operator.cc
   void one_action();
   template <class Method>
@@ -141,6 +151,11 @@ class World {
   std::map<std::string, std::unique_ptr<Manager>> managers_;
   std::vector<std::unique_ptr<SimNode>> nodes_;
   std::set<std::string> joining_;
+  struct LostLog {
+    std::string id;
+    std::uint64_t member_id = 0;
+  };
+  std::optional<LostLog> lost_log_;   // until it votes again, under another id
   std::set<std::string> sick_disks_;  // of managers that may give up because of it
   std::set<std::string> enabled_;     // fault classes of this seed
   Duration fault_time_{};

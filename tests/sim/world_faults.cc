@@ -28,6 +28,10 @@ void World::schedule_faults() {
   if (enabled_.size() < 2) {
     enabled_ = {"agent killed", "operator", "manager power loss"};
   }
+  if (seed_ % kLosesLogEvery == 1 && shape_.managers > 2) {
+    enabled_.erase("members");  // who lost a log is one too few for other changes
+    enabled_.insert("log lost");
+  }
   one_fault();
 }
 
@@ -54,6 +58,7 @@ void World::one_fault() {
       {"disk full", [](World& w, SimNode&) { w.fill_disk(); }},
       {"consensus restarted", [](World& w, SimNode&) { w.restart_raft(); }},
       {"members", [](World& w, SimNode&) { w.change_members(); }},
+      {"log lost", [](World& w, SimNode&) { w.lose_log(); }},
       {"leader moved", [](World& w, SimNode&) { w.transfer_leadership(); }},
   };
   auto name = enabled_.begin();

@@ -37,7 +37,7 @@ World::Manager* World::victim() {
   std::size_t running = 0;
   for (const auto& [id, manager] : managers_) {
     all += manager->removed ? 0 : 1;
-    running += manager->runs() && !manager->process.loop.paused() ? 1 : 0;
+    running += manager->runs() && !manager->process.loop.paused() && !is_lost(*manager) ? 1 : 0;
   }
   // A cluster that never has a quorum shows little.
   if (2 * (running - std::min<std::size_t>(running, 1)) <= all && all > 2 && !rng_.chance(25)) {

@@ -93,6 +93,7 @@ void World::look_at_logs() {
 void World::look_again() {
   look_at_logs();
   check_logs();
+  check_lost_log();
   retire_removed();
   loop_.run_after(kLookAtLogs, [this] { look_again(); });
 }

@@ -45,7 +45,7 @@ Result<std::unique_ptr<Wal>> Wal::open(Disk& disk, WalOptions options) {
   }
   SKEP_TRY(disk.make_directories(options.directory, 0700));
   SKEP_TRY_ASSIGN(RecoveredLog recovered, recover_log(disk, options));
-  if (options.must_exist && recovered.segments.empty()) {
+  if (options.must_exist && recovered.segments.empty() && !SKEP_MUTANT(kLostLogBegunAnew)) {
     return lost(options);
   }
   std::unique_ptr<Wal> wal(new Wal(disk, std::move(options)));

@@ -45,6 +45,7 @@ enum class Mutant {
   kTruncationKeepsMembers,
   kChecksumIgnored,
   kNeverHandsOver,
+  kLostLogBegunAnew,
   // the state and its writes (core/store, core/control)
   kStoreIgnoresVersions,
   kAppliedIndexAhead,
@@ -103,6 +104,7 @@ inline constexpr auto kMutants = std::to_array<MutantInfo>({
     {Mutant::kTruncationKeepsMembers, "TruncationKeepsMembers", "members of entries that were cut off stay (scylladb #30936)"},
     {Mutant::kChecksumIgnored, "ChecksumIgnored", "a write that did not finish is taken for a record"},
     {Mutant::kNeverHandsOver, "NeverHandsOver", "a leader that cannot store keeps its role (etcd #3068)"},
+    {Mutant::kLostLogBegunAnew, "LostLogBegunAnew", "a member whose log was removed votes again, with an empty one"},
     {Mutant::kStoreIgnoresVersions, "StoreIgnoresVersions", "applies change sets of stale versions"},
     {Mutant::kAppliedIndexAhead, "AppliedIndexAhead", "the applied index is not that of the rows beside it (etcd #13766)"},
     {Mutant::kCompactsUnsynced, "CompactsUnsynced", "the log is cut below what is synced (redisraft #43)"},
