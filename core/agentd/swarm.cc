@@ -5,6 +5,7 @@
 #include "core/agentd/identity.h"
 #include "core/agentd/leftovers.h"
 #include "core/agentd/recovery.h"
+#include "core/agentd/rejection.h"
 #include "core/agentd/swarm_security.h"
 #include "core/agentd/version.h"
 #include "core/base/unlock_key.h"
@@ -75,14 +76,15 @@ Swarm::Swarm(Env& env, rpc::Caller& caller, link::Link& link, host::PluginHost& 
     return !manager_ || manager_->is_manager(node_id);
   });
   // Told until a session works again.
-  link_.set_on_rejected([this](const std::string&, const Error& error) {
+  link_.set_on_rejected([this](const std::string& node_id, const Error& error) {
     if (manager_ && manager_->leading()) {
       return;  // It is in order itself: others follow it. Who is not, says so.
     }
-    link_trouble_ = error.message;
-    if (security_->certificate_expired()) {
-      link_trouble_ += "; 'agentctl swarm join --token TOKEN HOST:PORT' here gives this node a new one";
-    }
+    link_trouble_ = rejection_text(node_id, error, {.manager = manager_ != nullptr,
+                                                    .certificate_expired = security_->certificate_expired()});
+  });
+  link_.set_on_removed([this](const std::string& by, std::uint64_t incarnation) {
+    return manager_ ? manager_->refused_by(by, incarnation) : void();
   });
   link_.set_on_gone([this](const std::string& node_id) {
     if (manager_) {
@@ -95,6 +97,7 @@ Swarm::~Swarm() {
   env_.loop.cancel_timer(renewal_timer_);
   env_.loop.cancel_timer(listen_timer_);
   link_.set_on_rejected({});
+  link_.set_on_removed({});
   link_.set_on_gone({});
   link_.set_still_manager({});
 }

@@ -3,6 +3,7 @@
 // Calls to the cores of other nodes. core/link makes it of mutually authenticated TLS streams, the
 // simulator of its seeded network. Loop thread only.
 
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -21,8 +22,8 @@ class Peers {
   /// as Peers does; a new address for a known id counts from the next connection on.
   virtual rpc::Caller& to(const std::string& node_id, const std::string& address) = 0;
   /// Closes the connections to and from that node and refuses new ones from it until allowed again:
-  /// it was removed from the swarm.
-  virtual void refuse(const std::string& node_id, bool refused) = 0;
+  /// it was removed from the swarm, of which this is the incarnation (it is told).
+  virtual void refuse(const std::string& node_id, bool refused, std::uint64_t incarnation) = 0;
   /// Called from the loop whenever the last connection to or from a node broke or closed.
   virtual void set_on_gone(std::function<void(const std::string& node_id)> on_gone) = 0;
 };

@@ -116,13 +116,13 @@ void Manager::Impl::refuse_removed() {
     if (removed.contains(*it)) {
       ++it;
     } else {
-      peers->refuse(*it, false);
+      peers->refuse(*it, false, config.incarnation);
       it = refused.erase(it);
     }
   }
   for (const auto& [id, until] : removed) {
     if (refused.insert(id).second) {
-      peers->refuse(id, true);
+      peers->refuse(id, true, config.incarnation);
     }
   }
 }

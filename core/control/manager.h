@@ -27,8 +27,7 @@ struct ManagerConfig {
   std::string node_id;
   std::string cluster_id;
   std::uint64_t member_id = 0;
-  std::string address =
-      {};  ///< "HOST:PORT" other managers and nodes reach this one at; may be empty
+  std::string address = {};  ///< "HOST:PORT" other managers and nodes reach this one at; may be empty
   std::string consensus_target = "consensus/raft";
   /// First members of the log; only given when the cluster is made (swarm init), else empty.
   std::vector<consensus::v1::Member> bootstrap = {};
@@ -119,9 +118,10 @@ class Manager {
   void consensus_seen(std::uint64_t incarnation);
   /// The last connection to or from that node broke (bus::Peers tells).
   void peer_gone(const std::string& node_id);
+  /// That manager, proven to be it, refuses this node as removed from that incarnation of the swarm: see RemovalWatch.
+  void refused_by(const std::string& node_id, std::uint64_t incarnation);
 
-  /// Whether that node may act as a manager, whatever its certificate says: it shall be one, is still a
-  /// member, or is not known here yet.
+  /// Whether that node may act as a manager, whatever its certificate says: it shall be one, is a member, or unknown.
   [[nodiscard]] bool is_manager(const std::string& node_id) const;
   [[nodiscard]] bool leading() const;
   /// Which manager leads, as far as known here.

@@ -205,6 +205,9 @@ void Manager::when_leading(Duration wait, std::function<void(Status)> then) {
 void Manager::peer_gone(const std::string& node_id) {
   impl_->mail->connection_gone(node_id);
 }
+void Manager::refused_by(const std::string& node_id, std::uint64_t incarnation) {
+  impl_->removal->refused_by(node_id, incarnation);
+}
 void Manager::consensus_restarted() {
   impl_->client->plugin_restarted();
 }

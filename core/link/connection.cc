@@ -3,11 +3,13 @@
 #include "core/link/authorise.h"
 #include "skep/envelope.h"
 #include "skep/log.h"
+#include "skep/manager.pb.h"
 
 namespace skep::link {
 namespace {
 
 constexpr int kSilentBeatsMax = 4;
+constexpr std::string_view kNodeRemoved = "NODE_REMOVED";
 
 bool is_flow(bus::v1::MessageType type) {
   return type == bus::v1::STREAM || type == bus::v1::CREDIT || type == bus::v1::END;
@@ -106,8 +108,8 @@ void Connection::refuse(const Error& error) {
     return;
   }
   const auto keep = shared_from_this();
-  hooks_ = {};
-  reject(error);
+  const Hooks hooks = std::exchange(hooks_, {});
+  reject(error, hooks);
 }
 
 void Connection::fail(Error error) {
@@ -149,7 +151,7 @@ void Connection::on_frame(const std::string& bytes, std::string body) {
   }
   if (!open_) {
     if (auto status = greet(*header, body); !status) {
-      options_.accepted ? reject(status.error()) : fail(std::move(status).error());
+      options_.accepted ? reject(status.error(), hooks_) : fail(std::move(status).error());
     }
     return;
   }
@@ -170,12 +172,14 @@ void Connection::on_frame(const std::string& bytes, std::string body) {
     return fail(broken("the other side ended the connection"));
   }
   if (header->type() == bus::v1::REJECT) {
+    note_removal(*header, body);
     return fail(rpc::status_error(header->status()));
   }
 }
 
 Status Connection::greet(const bus::v1::Header& header, const std::string& body) {
   if (header.type() == bus::v1::REJECT && !options_.accepted) {
+    note_removal(header, body);
     return rpc::status_error(header.status());
   }
   bus::v1::Hello hello;
@@ -200,6 +204,20 @@ Status Connection::greet(const bus::v1::Header& header, const std::string& body)
     on_open();
   }
   return ok();
+}
+
+/// The greeting that proves the other side does not come with a refusal: its certificate is looked at here.
+void Connection::note_removal(const bus::v1::Header& header, const std::string& body) {
+  manager::v1::CheckMemberResponse told;
+  if (options_.accepted || header.status().reason() != kNodeRemoved || !told.ParseFromString(body)) {
+    return;
+  }
+  if (!peer_ && !check_peer(env_.clock.wall_now())) {
+    return;
+  }
+  if (peer_ && peer_->role == Role::kManager) {
+    removed_from_ = told.incarnation();
+  }
 }
 
 Status Connection::check_peer(WallTime other_clock) {
@@ -324,12 +342,15 @@ void Connection::answer_error(const bus::v1::Header& request, const Error& error
   (void)send(header.SerializeAsString(), {});
 }
 
-void Connection::reject(const Error& error) {
+void Connection::reject(const Error& error, const Hooks& hooks) {
   bus::v1::Header header;
   header.set_protocol(rpc::kProtocol);
   header.set_type(bus::v1::REJECT);
   rpc::set_status(header, error);
-  (void)stream_->send(header.SerializeAsString(), {});
+  // Who was removed is told what check_member would answer, as it may not ask any more.
+  manager::v1::CheckMemberResponse removed;
+  removed.set_incarnation(hooks.incarnation ? hooks.incarnation() : 0);
+  (void)stream_->send(header.SerializeAsString(), error.reason == kNodeRemoved ? removed.SerializeAsString() : "");
   fail(error);
 }
 

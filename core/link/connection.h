@@ -23,6 +23,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
     std::function<Status(const Connection&)> admit;
     /// Whether a node with a manager's certificate is one still; empty: yes.
     std::function<bool(const std::string& node_id)> still_manager = {};
+    /// Of the swarm: what a node is told that was removed from it.
+    std::function<std::uint64_t()> incarnation = {};
     /// Calls may be made.
     std::function<void()> on_open;
     /// A frame that answers one of our calls.
@@ -55,6 +57,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] const std::optional<Identity>& peer() const { return peer_; }
   /// PEM, as TLS showed it.
   [[nodiscard]] std::string peer_certificate() const { return tls_->peer_certificate(); }
+  /// Set when the other side, proven to be a manager, refused this node as removed: from that incarnation of the swarm.
+  [[nodiscard]] const std::optional<std::uint64_t>& removed_from() const { return removed_from_; }
   /// The other side's clock minus ours when it opened.
   [[nodiscard]] Duration skew() const { return skew_; }
 
@@ -70,10 +74,11 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void on_frame(const std::string& header, std::string body);
   Status greet(const bus::v1::Header& header, const std::string& body);
   Status check_peer(WallTime other_clock);
+  void note_removal(const bus::v1::Header& header, const std::string& body);
   void become_open();
   void serve(bus::v1::Header header, std::string body);
   void answer_error(const bus::v1::Header& request, const Error& error);
-  void reject(const Error& error);
+  void reject(const Error& error, const Hooks& hooks);
   void send_plain(bus::v1::MessageType type, const std::string& body = {});
   void on_beat();
   /// The connection ended or must: hooks hear of it through the loop.
@@ -89,6 +94,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::shared_ptr<bus::StreamConnection> stream_;
   std::unique_ptr<rpc::RpcEndpoint> endpoint_;  // serves
   std::optional<Identity> peer_;
+  std::optional<std::uint64_t> removed_from_;
   Duration skew_{0};
   bool open_ = false;
   bool closed_ = false;

@@ -21,6 +21,7 @@ Link::~Link() {
   alive_.reset();
   on_gone_ = nullptr;
   on_rejected_ = nullptr;
+  on_removed_ = nullptr;
   stop_listening();
   for (auto& [key, connection] : std::exchange(accepted_, {})) {
     connection->close("the agent stops");
@@ -153,6 +154,7 @@ void Link::accept_one(bus::Fd fd, const std::string& from) {
 
 void Link::add_checks(Connection::Hooks& hooks) {
   hooks.admit = [this](const Connection& connection) { return admit(connection); };
+  hooks.incarnation = [this] { return incarnation_; };
   hooks.still_manager = [this](const std::string& node_id) {
     return !still_manager_ || still_manager_(node_id);
   };
@@ -227,7 +229,8 @@ rpc::Caller& Link::to(const std::string& node_id, const std::string& address) {
   return peer->caller();
 }
 
-void Link::refuse(const std::string& node_id, bool refused) {
+void Link::refuse(const std::string& node_id, bool refused, std::uint64_t incarnation) {
+  incarnation_ = incarnation;
   if (!refused) {
     refused_.erase(node_id);
     return;

@@ -48,7 +48,7 @@ class Link final : public bus::Peers {
   [[nodiscard]] std::uint16_t port() const { return port_; }
 
   rpc::Caller& to(const std::string& node_id, const std::string& address) override;
-  void refuse(const std::string& node_id, bool refused) override;
+  void refuse(const std::string& node_id, bool refused, std::uint64_t incarnation) override;
   void set_on_gone(std::function<void(const std::string& node_id)> on_gone) override;
   /// Asked for every call of a node with a manager's certificate: a demoted one acts as a worker, also
   /// on connections that are open. Without it the certificate alone counts.
@@ -59,6 +59,11 @@ class Link final : public bus::Peers {
   /// should be.
   void set_on_rejected(std::function<void(const std::string& node_id, const Error&)> on_rejected) {
     on_rejected_ = std::move(on_rejected);
+  }
+  /// Told when another manager, proven to be that one, refuses this node as removed from the swarm of that incarnation.
+  /// After on_rejected.
+  void set_on_removed(std::function<void(const std::string& node_id, std::uint64_t incarnation)> on_removed) {
+    on_removed_ = std::move(on_removed);
   }
   /// Accepted connections, open or not.
   [[nodiscard]] std::size_t accepted() const { return accepted_.size(); }
@@ -92,9 +97,11 @@ class Link final : public bus::Peers {
   std::map<const Connection*, ConnectionPtr> accepted_;
   std::map<std::string, std::unique_ptr<Peer>> peers_;
   std::set<std::string> refused_;
+  std::uint64_t incarnation_ = 0;  // of the swarm, told to whom we refuse
   std::function<void(const std::string&)> on_gone_;
   std::function<bool(const std::string&)> still_manager_;
   std::function<void(const std::string&, const Error&)> on_rejected_;
+  std::function<void(const std::string&, std::uint64_t)> on_removed_;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 

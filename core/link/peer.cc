@@ -1,6 +1,7 @@
 #include "core/link/peer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "skep/log.h"
 
@@ -103,12 +104,15 @@ void Link::Peer::on_open() {
 
 void Link::Peer::on_closed(const Error& error) {
   const bool was_open = std::exchange(opened_, false);
-  connection_.reset();
+  const auto closed = std::exchange(connection_, nullptr);
   if (error.code != Code::kUnavailable) {
     SKEP_WARN("no link to a node", {"node", node_id_}, {"address", address_}, {"cause", error.message});
     if (link_.on_rejected_) {
       link_.on_rejected_(node_id_, error);
     }
+  }
+  if (closed && closed->removed_from() && link_.on_removed_) {
+    link_.on_removed_(node_id_, *closed->removed_from());
   }
   // The next attempt waits, and what is called meanwhile waits with it.
   const Duration delay = next_delay();

@@ -210,6 +210,41 @@ class Roles(ManagersTest):
         self.join(leader, last, "manager")
         self.wait_managers(last, 2)
 
+    def test_a_manager_that_was_removed_while_it_was_off_learns_it_from_a_majority(self):
+        managers = self.managers(3)
+        self.remember_ids(managers)
+        self.wait_ready(managers[0], 3)
+        leader, (removed, other) = self.leader(managers)
+        removed.stop()
+        leader.ctl("node", "demote", removed.known_id)
+        self.wait_managers(leader, 2)
+        eventually("it is removed", lambda: leader.ctl(
+            "node", "rm", "--force", removed.known_id, check=False).returncode == 0, 60)
+        self.wait_managers(other, 2)
+        # One manager says so: it is not believed.
+        other.stop()
+        removed.start()
+        one = f"manager '{leader.known_id}' refuses this manager as removed"
+        eventually("one says it", lambda: one in removed.out("info"), 30)
+        time.sleep(8)  # several rounds of being refused: about what does not happen
+        info = removed.out("info")
+        self.assertIn(one, info)
+        self.assertIn("Is Manager: true", info)
+        self.assertTrue(self.manager_files(removed), "it is a manager still, by its own log")
+        # Two of the three that its log knows are a majority.
+        other.start()
+        eventually("it knows", lambda: "Is Manager: false" in removed.out("info"), 60)
+        eventually("it says the way out", lambda: "removed from the swarm: 'agentctl swarm leave' there, then join again"
+                   in removed.out("info"), 30)
+        self.assertNotIn("majority", removed.out("info"))
+        self.wait_no_manager_files(removed)
+        self.refused(removed, 5, "worker nodes can't be used to view or modify cluster state", "node", "ls")
+        removed.stop()
+        removed.start()
+        eventually("it is told again", lambda: "then join again" in removed.out("info"), 30)
+        removed.ctl("swarm", "leave", "--force")
+        self.join(removed, leader, "manager")
+        self.wait_managers(other, 3)
 
     def test_a_manager_that_lost_its_certificate_makes_itself_a_new_one(self):
         managers = self.managers(3)

@@ -45,7 +45,7 @@ class LocalPeers::Target final : public rpc::Caller {
 
   rpc::CallId call(std::string target, std::string_view method, rpc::Body body,
                    rpc::CallOptions options, rpc::OnReply on_reply) override {
-    if (!up()) {
+    if (!up() || told_removed()) {
       owner_.loop_.post([on_reply = std::move(on_reply)] { on_reply(unreachable()); });
       return 0;
     }
@@ -73,6 +73,13 @@ class LocalPeers::Target final : public rpc::Caller {
   [[nodiscard]] bool up() const {
     return reachable_at_ && owner_.options_.connects(node_) && !owner_.refused_.contains(node_);
   }
+  bool told_removed() {
+    const auto from = owner_.options_.refuses ? owner_.options_.refuses(node_) : std::nullopt;
+    if (from && owner_.on_removed) {
+      owner_.loop_.post([this, from] { owner_.on_removed(node_, *from); });
+    }
+    return from.has_value();
+  }
   LocalPeers& owner_;
   const std::string node_;
   bool reachable_at_ = false;
@@ -95,7 +102,8 @@ rpc::Caller& LocalPeers::to(const std::string& node_id, const std::string& addre
   return *slot;
 }
 
-void LocalPeers::refuse(const std::string& node_id, bool refused) {
+void LocalPeers::refuse(const std::string& node_id, bool refused, std::uint64_t incarnation) {
+  incarnation_ = incarnation;
   refused ? (void)refused_.insert(node_id) : (void)refused_.erase(node_id);
 }
 

@@ -47,6 +47,9 @@ void ManagerProcess::start(std::vector<consensus::v1::Member> bootstrap) {
       world_.bus, process.loop,
       LocalPeers::Options{.node = id, .connects = [this](const std::string& to) {
                             return world_.connects(id, to);
+                          },
+                          .refuses = [this](const std::string& to) {
+                            return world_.refuses ? world_.refuses(id, to) : std::nullopt;
                           }});
   if (const auto started = start_raft(); !started) {
     fatal = started.error().message;
@@ -80,6 +83,9 @@ void ManagerProcess::start(std::vector<consensus::v1::Member> bootstrap) {
   }
   manager = std::make_unique<control::Manager>(process.env, caller, backend, std::move(config),
                                                std::move(handlers), peers.get());
+  peers->on_removed = [this](const std::string& by, std::uint64_t incarnation) {
+    manager->refused_by(by, incarnation);
+  };
   peers->on_gone = [this](const std::string& gone) { manager->peer_gone(gone); };
   for (const auto& loop : world_.loops) {
     manager->add_loop(loop);

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ struct ManagerWorld {
   /// Whether a connection from one node to another can be made now.
   std::function<bool(const std::string& from, const std::string& to)> connects;
   std::map<std::string, std::string> raft_config = {};
+  /// Whether `to` refuses `from` as removed, and from which incarnation of the swarm.
+  std::function<std::optional<std::uint64_t>(const std::string& from, const std::string& to)> refuses = {};
   std::vector<control::MakeLoop> loops = {};
   store::DiskState::Options disk = {};
   /// What logs and states are sealed with; nullptr: nothing is.

@@ -42,6 +42,16 @@ const consensus::v1::Member* RaftMail::find(std::uint64_t id) const {
   return it == book_.end() ? nullptr : &it->second;
 }
 
+std::set<std::string> RaftMail::voters() const {
+  std::set<std::string> ids;
+  for (const std::uint64_t id : current_) {
+    if (const auto* member = find(id); member != nullptr && !member->learner()) {
+      ids.insert(member->node_id());
+    }
+  }
+  return ids;
+}
+
 void RaftMail::note_sender(const consensus::v1::DeliverRequest& request,
                            const bus::v1::Principal& principal) {
   const auto known = book_.find(request.from());

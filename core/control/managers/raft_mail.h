@@ -64,6 +64,8 @@ class RaftMail {
   [[nodiscard]] std::uint64_t self() const { return config_.self; }
   /// From the address book; nullptr when unknown.
   [[nodiscard]] const consensus::v1::Member* find(std::uint64_t id) const;
+  /// Node ids of the members that vote, as the log says.
+  [[nodiscard]] std::set<std::string> voters() const;
   /// Members, and managers that were or will be.
   [[nodiscard]] const std::map<std::uint64_t, consensus::v1::Member>& book() const { return book_; }
   /// Messages that were dropped because a member took them too slowly.

@@ -1,5 +1,6 @@
 #include "core/control/managers/removal_watch.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "skep/log.h"
@@ -12,6 +13,8 @@ using namespace std::chrono_literals;
 
 constexpr Duration kLeaderlessFor = 5s;
 constexpr std::chrono::milliseconds kAskDeadline{5'000};
+/// Who refuses this node does so at every attempt, every few seconds.
+constexpr Duration kRefusalCounts = 30s;
 
 }  // namespace
 
@@ -44,6 +47,32 @@ void RemovalWatch::leader_changed(std::uint64_t leader) {
 
 void RemovalWatch::suspect() {
   ask();
+}
+
+void RemovalWatch::refused_by(const std::string& node_id, std::uint64_t incarnation) {
+  const auto voters = mail_.voters();
+  if (alive_ == nullptr || incarnation < incarnation_ || !voters.contains(node_id)) {
+    return;
+  }
+  const TimePoint now = loop_.now();
+  refusals_[node_id] = {now, incarnation};
+  std::size_t refusing = 0;
+  std::uint64_t newest = incarnation_;
+  for (const auto& [id, refusal] : refusals_) {
+    if (voters.contains(id) && now - refusal.at < kRefusalCounts) {
+      ++refusing;
+      newest = std::max(newest, refusal.incarnation);
+    }
+  }
+  if (refusing < voters.size() / 2 + 1) {
+    SKEP_DEBUG("a manager says that this node was removed from the swarm", {"by", node_id}, {"refusing", refusing},
+               {"voters", voters.size()});
+    return;
+  }
+  SKEP_WARN("this node was removed from the swarm while it was away: a majority of the managers it knows refuse it",
+            {"refusing", refusing}, {"voters", voters.size()});
+  stop();
+  on_removed_(newest);
 }
 
 void RemovalWatch::arm() {

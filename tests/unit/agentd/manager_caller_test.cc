@@ -34,7 +34,7 @@ class Answering final : public rpc::Caller {
 class Nodes final : public bus::Peers {
  public:
   rpc::Caller& to(const std::string& node_id, const std::string&) override { return callers[node_id]; }
-  void refuse(const std::string&, bool) override {}
+  void refuse(const std::string&, bool, std::uint64_t) override {}
   void set_on_gone(std::function<void(const std::string&)>) override {}
   std::map<std::string, Answering> callers;
 };

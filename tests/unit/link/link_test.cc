@@ -167,7 +167,7 @@ TEST_F(LinkTest, RefusingANodeEndsItsOpenStreamsAtOnce) {
   const auto stream = rpc::open<dispatch::v1::methods::Session>(
       to, "core", {}, {.deadline = {}}, [](const auto&) {}, [&](const Status& status) { ended = status; });
   ASSERT_TRUE(wait_for([&] { return !streams.empty(); }));
-  m->link.refuse("w1", true);
+  m->link.refuse("w1", true, 0);
   EXPECT_EQ(streams_cancelled, 1);
   EXPECT_EQ(m->link.accepted(), 0U);
   EXPECT_EQ(gone, "w1");
@@ -176,8 +176,43 @@ TEST_F(LinkTest, RefusingANodeEndsItsOpenStreamsAtOnce) {
   const auto refused = ask<dispatch::v1::methods::Heartbeat>(to);
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message, HasSubstr("was removed from the swarm"));
-  m->link.refuse("w1", false);
+  m->link.refuse("w1", false, 0);
   EXPECT_TRUE(ask<dispatch::v1::methods::Heartbeat>(to));
+}
+
+TEST_F(LinkTest, WhoIsRefusedAsRemovedHearsByWhomAndFromWhichIncarnation) {
+  const auto m = manager();
+  const auto w = machine("w1", Role::kManager);
+  std::vector<std::pair<std::string, std::uint64_t>> told;
+  w->link.set_on_removed([&](const std::string& by, std::uint64_t incarnation) { told.emplace_back(by, incarnation); });
+  auto& to = w->link.to("m1", address_of(*m));
+  ASSERT_TRUE(ask<dispatch::v1::methods::Heartbeat>(to));
+  m->link.refuse("w1", true, 5);
+  EXPECT_FALSE(ask<dispatch::v1::methods::Heartbeat>(to));
+  ASSERT_TRUE(wait_for([&] { return !told.empty(); }));
+  EXPECT_EQ(told.front(), (std::pair<std::string, std::uint64_t>{"m1", 5}));
+  // Whoever answers at that address in its place is not believed: its certificate is another's, or of another swarm, or
+  // of a worker.
+  m->link.refuse("w1", true, 6);
+  told.clear();
+  const auto other_root = *make_root(clock.wall_now());
+  for (const auto& [id, role, signer] :
+       {std::tuple{"m2", Role::kManager, root}, std::tuple{"m1", Role::kManager, other_root},
+        std::tuple{"m1", Role::kWorker, root}}) {
+    const auto liar = machine(id, role);
+    Credentials own = credentials(id, role, signer);
+    own.roots = root.certificate;  // so it knows whom it refuses
+    ASSERT_TRUE(liar->link.set_credentials(own));
+    ASSERT_TRUE(liar->link.listen("127.0.0.1:0"));
+    liar->link.refuse("w1", true, 6);
+    const auto asker = machine("w1", Role::kManager);
+    std::string rejected;
+    asker->link.set_on_removed([&](const std::string& by, std::uint64_t incarnation) { told.emplace_back(by, incarnation); });
+    asker->link.set_on_rejected([&](const std::string&, const Error& error) { rejected = error.message; });
+    EXPECT_FALSE(ask<dispatch::v1::methods::Heartbeat>(asker->link.to("m1", address_of(*liar))));
+    EXPECT_THAT(rejected, HasSubstr("was removed from the swarm"));
+    EXPECT_TRUE(told.empty()) << id;
+  }
 }
 
 TEST_F(LinkTest, ComesBackByItselfAfterABreak) {

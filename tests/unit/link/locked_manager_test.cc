@@ -70,7 +70,7 @@ TEST_F(LinkTest, ARemovedNodeIsRefusedWithThatCertificateToo) {
   const auto locked = machine("m2", Role::kLockedManager);
   auto& to = locked->link.to("m1", address_of(*m));
   ASSERT_TRUE(ask<Heartbeat>(to));
-  m->link.refuse("m2", true);
+  m->link.refuse("m2", true, 0);
   EXPECT_EQ(m->link.accepted(), 0U);
   const auto refused = ask<Heartbeat>(to);
   ASSERT_FALSE(refused);

@@ -17,7 +17,7 @@ class NoPeers final : public bus::Peers {
  public:
   explicit NoPeers(rpc::Caller& any) : any_(any) {}
   rpc::Caller& to(const std::string& /*node_id*/, const std::string& /*address*/) override { return any_; }
-  void refuse(const std::string& /*node_id*/, bool /*refused*/) override {}
+  void refuse(const std::string& /*node_id*/, bool /*refused*/, std::uint64_t /*incarnation*/) override {}
   void set_on_gone(std::function<void(const std::string&)> /*on_gone*/) override {}
 
  private:

@@ -71,6 +71,12 @@ class Cluster {
     world_.raft_config = raft_config;
     world_.loops = loops;
     world_.sealer = sealer;
+    world_.refuses = [this](const std::string& from, const std::string& to) -> std::optional<std::uint64_t> {
+      const auto asked = nodes.find(to);
+      const bool refuses = asked != nodes.end() && asked->second->runs() &&
+                           asked->second->peers->refused().contains(from);
+      return refuses ? std::optional(asked->second->peers->incarnation()) : std::nullopt;
+    };
     nodes.at(id)->tune = [this, id](ManagerConfig& config, Manager::Handlers& handlers) {
       if (tune) {
         tune(id, config, handlers);
