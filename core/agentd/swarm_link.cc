@@ -1,6 +1,7 @@
 // What a node is to others: its certificate, the listener of a manager, and what managers tell it.
 #include <algorithm>
 
+#include "core/agentd/certificate_wishes.h"
 #include "core/agentd/credentials.h"
 #include "core/agentd/identity.h"
 #include "core/agentd/swarm_security.h"
@@ -177,17 +178,18 @@ void Swarm::fetch_certificate(std::function<void(const Status&)> done) {
   message.set_request(*request);
   rpc::call<ca::v1::methods::Renew>(
       *node_caller_, std::string(kManagerTarget), message, {.deadline = 15s},
-      member_.wrap([this, done = std::move(done)](const Result<ca::v1::RenewResponse>& reply) {
+      member_.wrap([this, asked = security_->renewal_asked(),
+                    done = std::move(done)](const Result<ca::v1::RenewResponse>& reply) {
+        if (!security_->is_newest(asked)) {
+          return done(Error{Code::kUnavailable, "another certificate was asked for meanwhile"});
+        }
         done(reply ? take_certificate(*reply) : Status(reply.error()));
       }));
 }
 
 Status Swarm::take_certificate(const ca::v1::RenewResponse& reply) {
-  link::Credentials fresh = *credentials_;
-  fresh.pair.certificate = reply.certificate();
-  fresh.roots = reply.root();
-  SKEP_TRY_ASSIGN(const auto facts, link::verify_certificate(fresh.pair.certificate, fresh.roots,
-                                                             fresh.cluster_id, env_.clock.wall_now()));
+  SKEP_TRY_ASSIGN(const link::Credentials fresh, renewed(reply, *credentials_, env_.clock.wall_now()));
+  SKEP_TRY_ASSIGN(const auto facts, link::read_certificate(fresh.pair.certificate));
   if (facts.identity.role != link::Role::kManager && membership_->manager()) {
     // Its voice still counts until the log has let it go.
     return Error{Code::kUnavailable, "this manager is being demoted; it becomes a worker first"};

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/agentd/certificate_wishes.h"
 #include "core/agentd/credentials.h"
 #include "core/agentd/identity.h"
 #include "core/agentd/version.h"
@@ -20,7 +21,6 @@ constexpr Duration kWrapAgain = 10s;
 constexpr Duration kDropAgain = 10s;
 constexpr Duration kReturnTry = 15s;  // of one manager; agentctl waits two minutes for all
 constexpr Duration kRenewSpread = 1s;       // a whole swarm is told to renew at once
-constexpr Duration kLifeTolerated = 10min;  // beyond what the swarm wants
 }  // namespace
 
 Swarm::Security::Security(Swarm& swarm)
@@ -184,28 +184,15 @@ void Swarm::Security::follow_wishes(const dispatch::v1::SessionMessage& message)
     return;
   }
   keep_locked_certificate();
-  const std::string& certificate = swarm_.credentials_->pair.certificate;
-  if (!message.roots().empty() && message.roots() != swarm_.credentials_->roots) {
-    link::Credentials fresh = *swarm_.credentials_;
-    fresh.roots = message.roots();
-    // Not before our own certificate is good for those roots: the renewal brings both.
-    if (link::verify_whatever_date(certificate, fresh.roots, fresh.cluster_id)) {
-      if (auto status = swarm_.save_and_use(fresh); !status) {
-        SKEP_ERROR("the roots of the swarm were not saved", {"cause", status.error().message});
-      } else {
-        SKEP_INFO("the roots that this node trusts changed");
-      }
+  if (const auto fresh = with_wanted_roots(message, *swarm_.credentials_)) {
+    if (auto status = swarm_.save_and_use(*fresh); !status) {
+      SKEP_ERROR("the roots of the swarm were not saved", {"cause", status.error().message});
+    } else {
+      SKEP_INFO("the roots that this node trusts changed");
     }
   }
-  const auto facts = link::read_certificate(swarm_.credentials_->pair.certificate);
-  const auto issuer =
-      link::issuer_of(swarm_.credentials_->pair.certificate, swarm_.credentials_->roots);
-  const bool foreign = !message.issuer_public_key().empty() &&
-                       (!issuer || issuer->public_key != message.issuer_public_key());
-  const bool long_lived = message.certificate_life() > 0 && facts &&
-                          facts->not_after - env_.clock.wall_now() >
-                              message.certificate_life() + kLifeTolerated.count();
-  if ((!foreign && !long_lived) || std::exchange(renewal_wished_, true)) {
+  if (!must_renew(message, *swarm_.credentials_, env_.clock.wall_now()) ||
+      std::exchange(renewal_wished_, true)) {
     return;
   }
   env_.loop.cancel_timer(swarm_.renewal_timer_);

@@ -46,6 +46,10 @@ class Swarm::Security {
   void note_tls();
   /// The renewal is planned anew.
   void renewal_planned() { renewal_wished_ = false; }
+  /// A certificate is asked for. A late answer must not replace that of a later question: the managers may count on
+  /// the root that the node already named.
+  std::uint64_t renewal_asked() { return ++renewals_asked_; }
+  [[nodiscard]] bool is_newest(std::uint64_t asked) const { return asked == renewals_asked_; }
   [[nodiscard]] bool certificate_expired() const;
   /// As the same node, with a join token, when the certificate expired.
   void come_back(const agent::v1::JoinRequest& request, std::function<void(Status)> done);
@@ -69,6 +73,7 @@ class Swarm::Security {
   LockedCertificate locked_;
   model::v1::TlsInfo tls_;
   bool renewal_wished_ = false;
+  std::uint64_t renewals_asked_ = 0;
   TimerId wrap_timer_ = 0;
   bool dropping_ = false;  // manager's state of a worker is still to be removed
   TimerId drop_timer_ = 0;
