@@ -2,12 +2,34 @@
 
 #include <utility>
 
+#include "core/control/ca/ca_api.h"
+
 namespace skep::rig {
+
+/// For methods, which stay while processes come and go.
+class ManagerProcess::PeersNow final : public bus::Peers {
+ public:
+  explicit PeersNow(const std::unique_ptr<LocalPeers>& peers) : peers_(peers) {}
+  rpc::Caller& to(const std::string& node_id, const std::string& address) override {
+    return peers_->to(node_id, address);
+  }
+  void refuse(const std::string& node_id, bool refused, std::uint64_t incarnation) override {
+    peers_->refuse(node_id, refused, incarnation);
+  }
+  void set_on_gone(std::function<void(const std::string&)> on_gone) override {
+    peers_->set_on_gone(std::move(on_gone));
+  }
+
+ private:
+  const std::unique_ptr<LocalPeers>& peers_;
+};
 
 ManagerProcess::ManagerProcess(ManagerWorld& world, std::string its_id, std::uint64_t seed,
                                std::uint64_t its_member_id)
-    : id(std::move(its_id)), process(world.loop, seed), member_id(its_member_id), world_(world) {
+    : id(std::move(its_id)), process(world.loop, seed), member_id(its_member_id), world_(world),
+      peers_now_(std::make_unique<PeersNow>(peers)) {
   control::Manager::register_methods(core_table_, [this] { return manager.get(); });
+  control::register_ca_methods(core_table_, process.env, *peers_now_, [this] { return manager.get(); });
 }
 
 ManagerProcess::~ManagerProcess() { kill(); }
@@ -105,6 +127,9 @@ void ManagerProcess::start(std::vector<consensus::v1::Member> bootstrap) {
 void ManagerProcess::end(std::shared_ptr<store::MemoryBackend> survives) {
   // What the objects do while they are destroyed, a process that is killed does not do.
   process.loop.kill();
+  if (on_end) {
+    on_end(*this);
+  }
   manager.reset();
   raft.reset();
   peers.reset();

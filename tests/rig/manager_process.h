@@ -82,11 +82,15 @@ class ManagerProcess {
   std::function<void(control::ManagerConfig&, control::Manager::Handlers&)> tune;
   /// Called in every start, before the manager starts.
   std::function<void(ManagerProcess&)> on_start;
+  /// Called in every end of the process, before anything of it is gone.
+  std::function<void(ManagerProcess&)> on_end;
 
  private:
+  class PeersNow;
   void end(std::shared_ptr<store::MemoryBackend> survives);
 
   ManagerWorld& world_;
+  std::unique_ptr<PeersNow> peers_now_;
   rpc::MethodTable core_table_;
   rpc::MethodTable no_methods_;
   std::unique_ptr<rpc::MethodTable> raft_table_;

@@ -19,6 +19,10 @@ inline constexpr std::uint64_t kSealedEvery = 3;
 /// Of so many seeds the second one has voters that lose their logs, and no other changes of the members.
 inline constexpr std::uint64_t kLosesLogEvery = 5;
 
+/// Of so many seeds one, if it is not wide, has a swarm with certificates. The others are the runs they were.
+inline constexpr std::uint64_t kCertifiedEvery = 7;
+inline constexpr std::uint64_t kCertifiedRest = 3;
+
 /// How large the world of a seed is. Wide: many nodes and tasks, and one manager that others join. Else: several
 /// managers with few nodes, which are the cheaper way to many elections.
 struct Shape {
@@ -42,6 +46,7 @@ struct Outcome {
   std::string violation;  ///< empty: green
   bool wide = false;
   bool sealed = false;
+  bool certified = false;
   std::size_t managers = 0;  ///< at the beginning
   std::size_t joined = 0;
   std::size_t nodes = 0;

@@ -26,6 +26,7 @@ void Totals::add(const Outcome& outcome) {
   outcome.why_it_does_not_count().empty() ? ++green : ++useless;
   wide += outcome.wide ? 1 : 0;
   sealed += outcome.sealed ? 1 : 0;
+  certified += outcome.certified ? 1 : 0;
   tasks += outcome.tasks;
   elections += outcome.elections;
   operations += outcome.operations;
@@ -43,10 +44,10 @@ void Totals::add(const Outcome& outcome) {
 
 void Totals::print(double seconds, double cpu) const {
   const double seeds = static_cast<double>(std::max<std::uint64_t>(green + useless, 1));
-  std::printf("%llu seeds green (%llu wide, %llu sealed), %llu did not count; %.1f virtual hours, %llu elections, "
+  std::printf("%llu seeds green (%llu wide, %llu sealed, %llu with certificates), %llu did not count; %.1f virtual hours, %llu elections, "
               "%llu managers joined, %llu tasks, %llu commits, %llu client operations linearizable, "
               "%llu events watched; %.2f s and %.2f s of CPU per seed\nfaults that fired: %s\nreached: %s\n",
-              static_cast<Count>(green), static_cast<Count>(wide), static_cast<Count>(sealed),
+              static_cast<Count>(green), static_cast<Count>(wide), static_cast<Count>(sealed), static_cast<Count>(certified),
               static_cast<Count>(useless), minutes / 60, static_cast<Count>(elections), static_cast<Count>(joined),
               static_cast<Count>(tasks), static_cast<Count>(commits), static_cast<Count>(operations),
               static_cast<Count>(told), seconds / seeds, cpu / seeds, list(faults).c_str(), list(reached).c_str());

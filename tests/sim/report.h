@@ -15,6 +15,7 @@ struct Totals {
   std::uint64_t useless = 0;  ///< did not count
   std::uint64_t wide = 0;
   std::uint64_t sealed = 0;
+  std::uint64_t certified = 0;
   std::uint64_t tasks = 0;
   std::uint64_t elections = 0;
   std::uint64_t operations = 0;

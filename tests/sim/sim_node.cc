@@ -6,9 +6,9 @@ namespace skep::sim {
 
 SimNode::SimNode(std::string id, testing::ManualLoop& loop, testing::LocalBus& bus,
                  std::uint64_t seed, const std::vector<std::string>& managers,
-                 std::function<bool(const std::string&)> connects)
+                 std::function<bool(const std::string&)> connects, NodeCertificate* certificate)
     : process(loop, seed), runtime(loop, loop), sandboxes(loop), id_(std::move(id)), loop_(loop),
-      bus_(bus), connects_(std::move(connects)), book_(process.random) {
+      bus_(bus), connects_(std::move(connects)), certificate_(certificate), book_(process.random) {
   book_.learn(managers, "");
   bind_driver(tables_["runtime/oci"], runtime, process.env);
   bind_driver(tables_["volume/local"], volume, process.env);
@@ -56,8 +56,15 @@ void SimNode::start_agent() {
   config.dispatcher = agentd::kManagerTarget;
   config.on_session = [this](const dispatch::v1::SessionMessage& message) {
     book_.learn({message.managers().begin(), message.managers().end()}, message.leader());
+    if (certificate_ != nullptr) {
+      certificate_->follow(message);
+    }
   };
   config.on_silence = [this] { caller_->on_silence(); };
+  if (certificate_ != nullptr) {
+    config.tls = [this] { return certificate_->tls(); };
+    certificate_->start(process.env, *caller_, [this] { agent_->describe(); }, /*manager=*/false);
+  }
   agent_ = std::make_unique<node::NodeAgent>(
       process.env, *caller_, config,
       node::NodeParts{.sandboxes = sandboxes, .records = records, .drivers = directory, .facts = facts});
@@ -68,6 +75,9 @@ void SimNode::start_agent() {
 void SimNode::kill_agent() {
   if (agent_ != nullptr) {
     process.loop.kill();
+    if (certificate_ != nullptr) {
+      certificate_->stop();
+    }
     agent_.reset();
     caller_.reset();
     peers_.reset();

@@ -10,6 +10,7 @@
 #include "core/agentd/manager_caller.h"
 #include "core/node/node.h"
 #include "core/node/testing/fake_parts.h"
+#include "node_certificate.h"
 #include "skep/testing/fake_network.h"
 #include "skep/testing/fake_runtime.h"
 #include "skep/testing/fake_volume.h"
@@ -21,9 +22,10 @@ namespace skep::sim {
 
 class SimNode {
  public:
-  /// `managers`: "ID=HOST:PORT" of those it knows in the beginning.
+  /// `managers`: "ID=HOST:PORT" of those it knows in the beginning. `certificate`: nullptr in a swarm without.
   SimNode(std::string id, testing::ManualLoop& loop, testing::LocalBus& bus, std::uint64_t seed,
-          const std::vector<std::string>& managers, std::function<bool(const std::string&)> connects);
+          const std::vector<std::string>& managers, std::function<bool(const std::string&)> connects,
+          NodeCertificate* certificate = nullptr);
   ~SimNode();
   SimNode(const SimNode&) = delete;
   SimNode& operator=(const SimNode&) = delete;
@@ -70,6 +72,7 @@ class SimNode {
   std::map<std::string, rpc::MethodTable> tables_;
   rpc::MethodTable agent_table_;
   std::function<bool(const std::string&)> connects_;
+  NodeCertificate* const certificate_;
   agentd::ManagerBook book_;  // kept on disk in truth
   std::unique_ptr<rig::LocalPeers> peers_;
   std::unique_ptr<agentd::ManagerCaller> caller_;

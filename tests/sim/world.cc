@@ -63,7 +63,13 @@ World::World(std::uint64_t seed, Trace::Keep keep)
 
 World::~World() {
   nodes_.clear();
+  for (const auto& [id, manager] : managers_) {
+    if (certified_ != nullptr) {
+      certified_->ended(id);  // also where no manager runs
+    }
+  }
   managers_.clear();
+  certified_.reset();
   loop_.clear();
 }
 
@@ -88,6 +94,9 @@ Outcome World::run() {
   }
   clients_.start(shape_.clients);
   watcher_.start();
+  if (certified_ != nullptr) {
+    certified_->start_operator();
+  }
   schedule_faults();
   run_with_faults();
   if (!must_stop()) {
@@ -176,6 +185,11 @@ Outcome World::outcome() {
   out.told = watcher_.told();
   if (watcher_.resumed() > 0) {
     out.reached["watch resumed"] = watcher_.resumed();
+  }
+  if (certified_ != nullptr) {
+    out.certified = true;
+    out.reached["root rotated"] = certified_->rotations();
+    out.reached["dead token refused"] = certified_->tokens_refused();
   }
   out.frames = bus_.frames();
   out.frames_lost = network_.lost();

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "certified_swarm.h"
 #include "invariants.h"
 #include "network.h"
 #include "outcome.h"
@@ -47,9 +48,11 @@ class World {
 
   // world_setup.cc
   void draw_shape();
+  void certify();
   bool set_up();
   [[nodiscard]] bool bootstrap();
   [[nodiscard]] bool join_nodes();
+  [[nodiscard]] bool give_certificates();
   void make_node(const std::string& id);
   Manager& make_manager(const std::string& id, std::uint64_t member_id);
   void watch(Manager& manager);
@@ -149,6 +152,7 @@ class World {
   rpc::MethodTable no_methods_;
   rig::ManagerWorld manager_world_;
   std::map<std::string, std::unique_ptr<Manager>> managers_;
+  std::unique_ptr<CertifiedSwarm> certified_;  // nullptr: a swarm without certificates
   std::vector<std::unique_ptr<SimNode>> nodes_;
   std::set<std::string> joining_;
   struct LostLog {
@@ -160,6 +164,7 @@ class World {
   std::set<std::string> enabled_;     // fault classes of this seed
   Duration fault_time_{};
   Duration fault_pause_max_{};
+  bool has_certificates_ = false;  // from then on nobody is without
   bool healed_ = false;
   TimerId heal_network_ = 0;
   std::uint64_t next_member_ = 0;

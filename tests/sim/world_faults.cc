@@ -255,6 +255,9 @@ void World::heal() {
   network_.slow_until({}, {});
   network_.end_loss();
   watcher_.go_on();
+  if (certified_ != nullptr) {
+    certified_->heal();
+  }
   loop_.cancel_timer(heal_network_);
   network_.heal();
   heal_managers();

@@ -55,7 +55,12 @@ void World::change_members() {
     store::Transaction transaction;
     transaction.put(std::move(node));
     lead->manager->proposer().propose(std::move(transaction),
-                                      [this, id](const auto&) { join(id, kJoinTries); });
+                                      [this, id](const auto&) {
+                                        if (certified_ != nullptr) {
+                                          certified_->demoted(*managers_.at(id));
+                                        }
+                                        join(id, kJoinTries);
+                                      });
     return;
   }
   if (!all_find_managers_without(manager->id, nodes_, managers_)) {
@@ -115,6 +120,9 @@ void World::join(const std::string& id, int tries) {
           return;
         }
         Manager& manager = *managers_.at(id);
+        if (certified_ != nullptr) {
+          certified_->ended(id);
+        }
         manager.wipe(answer->member_id());
         manager.join_members.assign(answer->members().begin(), answer->members().end());
         joining_.erase(id);
@@ -143,6 +151,9 @@ void World::retire_removed() {
       trace_.note(loop_.now(), "retired", manager->member_id);
       manager->kill();
       tell_gone(id);
+      if (certified_ != nullptr) {
+        certified_->demoted(*manager);
+      }
     }
   }
 }

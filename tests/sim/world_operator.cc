@@ -209,7 +209,7 @@ std::string World::unmet_goal() const {
       return "task " + id + " of a removed service is still there";
     }
   }
-  return {};
+  return certified_ == nullptr ? std::string() : certified_->unmet_goal(view);
 }
 
 }  // namespace skep::sim

@@ -24,6 +24,9 @@ void World::draw_shape() {
     shape_.nodes = 20 + rng_.below(6);
     return;
   }
+  if (seed_ % kCertifiedEvery == kCertifiedRest) {
+    certify();
+  }
   shape_.managers = kind < 15 ? 1 : kind < 70 ? 3 : kind < 80 ? 2 + 2 * rng_.below(2) : kind < 97 ? 5 : 7;
   shape_.nodes = 3 + rng_.below(3);
   shape_.services = 3;
@@ -41,6 +44,24 @@ void World::draw_shape() {
   manager_world_.disk.sync_after = between(200ms, 5s);
 }
 
+void World::certify() {
+  const auto running = [this] {
+    std::vector<std::string> ids;
+    for (const auto& [id, manager] : managers_) {
+      if (manager->runs() && !manager->removed) {
+        ids.push_back(id);
+      }
+    }
+    return ids;
+  };
+  certified_ = std::make_unique<CertifiedSwarm>(
+      seed_,
+      CaOperator::World{loop_, bus_, [this] { return any_user(); }, running,
+                        [this](const std::string& name) { fire(name); },
+                        [this](const std::string& what) { invariants_.violate(what); }},
+      [this](const std::string& from, const std::string& to) { return network_.connects(from, to); });
+}
+
 bool World::container_runs(const pb::Task& task) const {
   for (const auto& node : nodes_) {
     if (node->id() == task.node_id()) {
@@ -54,15 +75,24 @@ World::Manager& World::make_manager(const std::string& id, std::uint64_t member_
   auto& slot = managers_[id];
   slot = std::make_unique<Manager>(manager_world_, id, rng_.next(), member_id);
   slot->on_start = [this](Manager& manager) { watch(manager); };
+  if (certified_ != nullptr) {
+    slot->on_end = [this](Manager& manager) { certified_->ended(manager.id); };
+  }
   return *slot;
 }
 
 void World::watch(Manager& manager) {
+  if (certified_ != nullptr && has_certificates_) {
+    certified_->began(manager);
+  }
   // The subscription ends with the store.
   auto& store = const_cast<store::Store&>(manager.manager->store());  // NOLINT: to listen only
   store.subscribe([this, &manager, &store](const store::Commit& commit) {
     if (invariants_.on_commit(manager.id, store, commit, loop_.now())) {
       trace_.note(loop_.now(), "commit", commit.index);
+      if (certified_ != nullptr) {
+        certified_->on_commit(commit);
+      }
       watcher_.on_commit(commit);
       for (const store::Event& event : commit.events) {
         trace_.note(loop_.now(), event.id, static_cast<std::uint64_t>(event.action));
@@ -127,6 +157,9 @@ bool World::bootstrap() {
   cluster.set_id("c1");
   cluster.mutable_spec()->set_name("default");
   cluster.mutable_spec()->set_task_history_limit(shape_.wide ? 5 : rng_.below(4));
+  if (certified_ != nullptr) {
+    *cluster.mutable_root_ca() = certified_->make_root();
+  }
   pb::Node self;
   self.set_id(leader()->id);
   self.mutable_spec()->set_role(pb::NODE_ROLE_MANAGER);
@@ -166,10 +199,28 @@ bool World::join_nodes() {
   if (!loop_.run_until([&] { return committed; }, 30s)) {
     return false;
   }
+  if (certified_ != nullptr && !give_certificates()) {
+    return false;
+  }
   for (std::size_t i = 1; i <= shape_.nodes; ++i) {
     make_node("n" + std::to_string(i));
   }
   return true;
+}
+
+bool World::give_certificates() {
+  Manager* lead = leader();
+  std::vector<std::string> ids;
+  for (const auto& [id, node] : lead->view().all<pb::Node>()) {
+    if (!managers_.contains(id)) {
+      ids.push_back(id);
+    }
+  }
+  has_certificates_ = certified_->join(ids, *lead);
+  for (const auto& [id, manager] : managers_) {
+    certified_->began(*manager);
+  }
+  return has_certificates_;
 }
 
 void World::make_node(const std::string& id) {
@@ -179,7 +230,8 @@ void World::make_node(const std::string& id) {
   }
   auto& node = *nodes_.emplace_back(std::make_unique<SimNode>(
       id, loop_, bus_, rng_.next(), managers,
-      [this, id](const std::string& to) { return network_.connects(id, to); }));
+      [this, id](const std::string& to) { return network_.connects(id, to); },
+      certified_ == nullptr ? nullptr : &certified_->of(id)));
   for (const char* image : kImages) {
     node.runtime.publish_image(image);
   }

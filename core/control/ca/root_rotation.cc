@@ -2,6 +2,7 @@
 
 #include "core/base/hex.h"
 #include "core/link/join_token.h"
+#include "skep/mutant.h"
 
 namespace skep::control {
 namespace {
@@ -31,6 +32,9 @@ bool has_issuer(const model::v1::Node& node, const link::Issuer& wanted) {
 }  // namespace
 
 std::string trusted_roots(const model::v1::RootCa& root) {
+  if (SKEP_MUTANT(kRotationForgetsOldRoot)) {
+    return wanted_root(root);
+  }
   return root.certificate() + (root.has_rotation() ? root.rotation().certificate() : std::string());
 }
 

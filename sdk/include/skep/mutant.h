@@ -55,6 +55,7 @@ enum class Mutant {
   kBarrierDoesNotWait,
   kLostWritesTriedAgain,
   kWatchResumesLate,
+  kRotationForgetsOldRoot,
   // nodes and tasks
   kNoGraceForNewLeader,
   kAssignmentsForgotten,
@@ -113,6 +114,7 @@ inline constexpr auto kMutants = std::to_array<MutantInfo>({
     {Mutant::kBarrierDoesNotWait, "BarrierDoesNotWait", "a read does not wait until what was committed is applied"},
     {Mutant::kLostWritesTriedAgain, "LostWritesTriedAgain", "a write whose answer was lost is done twice"},
     {Mutant::kWatchResumesLate, "WatchResumesLate", "a watch that is resumed skips the first change"},
+    {Mutant::kRotationForgetsOldRoot, "RotationForgetsOldRoot", "a new root is trusted alone while some nodes still have the old one"},
     {Mutant::kNoGraceForNewLeader, "NoGraceForNewLeader", "a new leader trusts timers it never set (ROCm/spur #624)"},
     {Mutant::kAssignmentsForgotten, "AssignmentsForgotten", "what changed while a message was sent is not sent"},
     {Mutant::kTaskStatesGoBack, "TaskStatesGoBack", "a late report replaces a newer one"},

@@ -1,0 +1,58 @@
+#pragma once
+
+// The certificate of one machine of a simulated swarm: follows what sessions tell as agentd does, with agentd's
+// own decisions (core/agentd/certificate_wishes.h). What it holds lies on the machine's disk; start() and stop()
+// are those of its agent.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/link/tls.h"
+#include "skep/ca.pb.h"
+#include "skep/dispatch.pb.h"
+#include "skep/rpc.h"
+
+namespace skep::sim {
+
+class NodeCertificate {
+ public:
+  using Changed = std::function<void(const link::Credentials&)>;
+  /// `changed` is told of every other certificate or roots.
+  NodeCertificate(std::string id, Changed changed);
+
+  /// From now on `managers` answers at target "manager"; `describe` tells the managers the new TlsInfo. One without
+  /// a certificate asks for its first. `manager`: its certificate has to say so.
+  void start(Env& env, rpc::Caller& managers, std::function<void()> describe, bool manager);
+  void stop();
+  void follow(const dispatch::v1::SessionMessage& message);
+  void take(link::Credentials fresh);
+
+  /// PKCS #10, of its key.
+  [[nodiscard]] std::string request() const;
+  /// nullopt: it has none yet.
+  [[nodiscard]] const std::optional<link::Credentials>& credentials() const { return credentials_; }
+  [[nodiscard]] const model::v1::TlsInfo& tls() const { return tls_; }
+
+ private:
+  void renew();
+  void renew_in(Duration wait);
+  Status take_renewed(const ca::v1::RenewResponse& reply);
+
+  const std::string id_;
+  const Changed changed_;
+  link::Credentials own_;  // with the key, from the beginning
+  std::optional<link::Credentials> credentials_;
+  model::v1::TlsInfo tls_;
+  Env* env_ = nullptr;
+  rpc::Caller* managers_ = nullptr;
+  std::function<void()> describe_;
+  bool manager_ = false;
+  bool renewal_wished_ = false;
+  TimerId timer_ = 0;
+  std::uint64_t asked_ = 0;
+  std::shared_ptr<char> alive_;  // of the agent
+};
+
+}  // namespace skep::sim
