@@ -40,7 +40,7 @@ void CertifiedSwarm::start(rig::ManagerProcess& machine, bool manager) {
         });
   }
   std::vector<std::string> others;
-  for (const std::string& id : world_.managers()) {
+  for (const auto& [id, other] : sides_) {
     if (id != machine.id) {
       others.push_back(id + "=" + id + ":2377");
     }

@@ -44,8 +44,10 @@ void ManagerSide::start(bool manager, const std::vector<std::string>& managers) 
                                  }});
   }
   bus::Peers& peers = manager ? *machine_.peers : *own_peers_;
+  // Without a manager here nobody answers at all: it asks itself as another machine, and then the next.
   caller_ = std::make_unique<agentd::ManagerCaller>(
-      here, peers, book_, [this] { return local(); }, [this] { return machine_.id; });
+      here, peers, book_, [this] { return local(); },
+      [this, manager] { return manager ? machine_.id : std::string(); });
   session_ = std::make_unique<node::Session>(
       env, *caller_, config_,
       node::Session::Hooks{.description =
