@@ -1,12 +1,10 @@
 // Any bytes as a backup file: it is read or refused, in bounded memory, and nothing but a file that
 // was written whole is read to its end.
 
-#include <google/protobuf/stubs/logging.h>
-
 #include <cstdint>
 
 #include "core/store/backup/backup_file.h"
-#include "skep/log.h"
+#include "tests/fuzz/quiet.h"
 
 namespace {
 
@@ -49,12 +47,7 @@ void check(std::string_view bytes) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const bool kQuiet = [] {
-    skep::log::set_sink([](skep::LogLevel, std::string_view) {});
-    google::protobuf::SetLogHandler(nullptr);
-    return true;
-  }();
-  (void)kQuiet;
+  skep::fuzz::be_quiet();
   check({reinterpret_cast<const char*>(data), size});
   return 0;
 }

@@ -1,15 +1,13 @@
 // Any log entry, on a store that holds something: two managers come to the same, a rejected entry
 // changes nothing, and what was applied survives a save and a load.
 
-#include <google/protobuf/stubs/logging.h>
-
 #include <cstdint>
 #include <string_view>
 
 #include "core/store/memory_backend.h"
 #include "core/store/store.h"
 #include "core/store/transaction.h"
-#include "skep/log.h"
+#include "tests/fuzz/quiet.h"
 
 namespace skep::store {
 namespace {
@@ -66,12 +64,7 @@ void check(std::string_view bytes) {
 }  // namespace skep::store
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const bool kQuiet = [] {
-    skep::log::set_sink([](skep::LogLevel, std::string_view) {});
-    google::protobuf::SetLogHandler(nullptr);
-    return true;
-  }();
-  (void)kQuiet;
+  skep::fuzz::be_quiet();
   skep::store::check({reinterpret_cast<const char*>(data), size});
   return 0;
 }

@@ -1,14 +1,12 @@
 // What another manager sends as its state: chunks as they lie on the wire, and their bytes cut anywhere.
 // Nothing may crash; rows come out whole, ascending, and the same however the bytes were cut.
 
-#include <google/protobuf/stubs/logging.h>
-
 #include <cstdint>
 #include <string_view>
 
 #include "core/control/managers/state_fetch.h"
 #include "core/control/managers/state_source.h"
-#include "skep/log.h"
+#include "tests/fuzz/quiet.h"
 
 namespace skep::control {
 namespace {
@@ -51,12 +49,7 @@ void check(std::string_view bytes, std::size_t piece) {
 }  // namespace skep::control
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const bool kQuiet = [] {
-    skep::log::set_sink([](skep::LogLevel, std::string_view) {});
-    google::protobuf::SetLogHandler(nullptr);
-    return true;
-  }();
-  (void)kQuiet;
+  skep::fuzz::be_quiet();
   if (size == 0) {
     return 0;
   }

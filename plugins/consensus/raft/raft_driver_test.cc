@@ -103,6 +103,19 @@ struct Fixture {
       replies.push_back(std::move(reply));
     });
   }
+  /// Enough entries for several segments.
+  void propose_150() {
+    std::vector<Result<v1::ProposeResponse>> replies;
+    for (int i = 0; i < 150; ++i) {
+      propose(std::string(400, 'x'), replies);
+      env.loop.run_ready();
+    }
+  }
+  void compact_below_140() {
+    v1::SnapshotAvailableRequest snapshot;
+    snapshot.set_index(140);
+    driver.snapshot_available(snapshot);
+  }
 
   testing::ManualEnv& env;
   FakeCore& core;
@@ -270,16 +283,10 @@ TEST(RaftDriver, CompactsBelowTheSnapshotAndAsksForOne) {
   FakeCore core(env.loop);
   Fixture one(env, core);
   ASSERT_TRUE(one.open());
-  std::vector<Result<v1::ProposeResponse>> replies;
-  for (int i = 0; i < 150; ++i) {
-    one.propose(std::string(400, 'x'), replies);
-    env.loop.run_ready();
-  }
+  one.propose_150();
   EXPECT_EQ(core.snapshots_wanted, 1);
   const auto segments = one.driver.wal()->segment_count();
-  v1::SnapshotAvailableRequest snapshot;
-  snapshot.set_index(140);
-  one.driver.snapshot_available(snapshot);
+  one.compact_below_140();
   EXPECT_EQ(one.driver.wal()->first_index(), 136U);
   EXPECT_LT(one.driver.wal()->segment_count(), segments);
   one.driver.stop();
@@ -370,14 +377,8 @@ TEST(RaftDriver, AStateThatNobodyHasIsNotReplacedByHalfOfTheLog) {
   {
     Fixture one(env, core);
     ASSERT_TRUE(one.open());
-    std::vector<Result<v1::ProposeResponse>> replies;
-    for (int i = 0; i < 150; ++i) {
-      one.propose(std::string(400, 'x'), replies);
-      env.loop.run_ready();
-    }
-    v1::SnapshotAvailableRequest snapshot;
-    snapshot.set_index(140);
-    one.driver.snapshot_available(snapshot);
+    one.propose_150();
+    one.compact_below_140();
     one.driver.stop();
   }
   env.loop.clear();
