@@ -289,6 +289,7 @@ void Manager::Impl::step_down() {
   store.unsubscribe(std::exchange(subscription, 0));
   dispatcher = nullptr;
   role_manager = nullptr;
+  proof.lost();
   api->end_streams(no_leader());
   for (auto it = loops.rbegin(); it != loops.rend(); ++it) {
     (*it)->stop();

@@ -100,8 +100,7 @@ class Manager {
 
   /// Once leading in a cluster without a Cluster object: puts the first objects. Success as well
   /// when they are there already (a repeat after a crash).
-  void bootstrap(model::v1::Cluster cluster, model::v1::Node self,
-                 std::function<void(Status)> done);
+  void bootstrap(model::v1::Cluster cluster, model::v1::Node self, std::function<void(Status)> done);
 
   /// The state as a backup file, with everything acknowledged before. `stale`: without asking the other
   /// managers, so what this one knows. `header` says what only the agent knows.
@@ -110,6 +109,7 @@ class Manager {
 
   /// Runs `then` at once when leading, else as soon as; kUnavailable "NO_LEADER" after `wait`.
   void when_leading(Duration wait, std::function<void(Status)> then);
+  void confirm_leading(std::function<void(Status)> then);  ///< before decisions on trust: LeaderProof::ask()
 
   /// The consensus plugin lost its state (crash, upgrade): its log is opened again.
   void consensus_restarted();

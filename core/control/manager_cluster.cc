@@ -56,6 +56,14 @@ std::optional<LeaderRoute> Manager::Impl::leader() const {
   return LeaderRoute{false, member->node_id(), member->address()};
 }
 
+void Manager::Impl::confirm_leading(std::function<void(Status)> then) {
+  if (dispatcher == nullptr) {
+    return then(not_leader_error());
+  }
+  // Nobody overtakes the only one.
+  client->members().size() <= 1 ? then(ok()) : proof.ask(std::move(then));
+}
+
 void Manager::Impl::members_changed(const std::vector<consensus::v1::Member>& members) {
   mail->set_members(members);
   if (dispatcher != nullptr) {

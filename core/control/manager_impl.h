@@ -15,6 +15,7 @@
 #include "core/control/dispatcher/dispatcher_service.h"
 #include "core/control/leader_clock.h"
 #include "core/control/errors.h"
+#include "core/control/leader_proof.h"
 #include "core/control/manager.h"
 #include "core/control/managers/forwarder.h"
 #include "core/control/managers/raft_mail.h"
@@ -42,6 +43,7 @@ class Manager::Impl {
   void fail(Error error);
   void answer_start(Status status);
   void when_leading(Duration wait, std::function<void(Status)> then);
+  void confirm_leading(std::function<void(Status)> then);
   /// Until it is known which manager leads, this one or another.
   void find_leader(Duration wait, std::function<void(Result<LeaderRoute>)> then);
   /// Waits in `waiters` until `ready` holds after some news; NO_LEADER after `wait`.
@@ -94,6 +96,7 @@ class Manager::Impl {
   std::unique_ptr<store::DiskState> disk;
   SnapshotMarks snapshot_marks;
   std::unique_ptr<ConsensusClient> client;
+  LeaderProof proof{[this](LeaderProof::Then then) { client->read_barrier(std::move(then)); }};
   std::unique_ptr<SwarmHealth> health;
   std::unique_ptr<RaftMail> mail;
   std::unique_ptr<RemovalWatch> removal;

@@ -202,6 +202,9 @@ void Manager::backup(bool stale, store::v1::BackupHeader header, BackupSource::S
 void Manager::when_leading(Duration wait, std::function<void(Status)> then) {
   impl_->when_leading(wait, std::move(then));
 }
+void Manager::confirm_leading(std::function<void(Status)> then) {
+  impl_->confirm_leading(std::move(then));
+}
 void Manager::peer_gone(const std::string& node_id) {
   impl_->mail->connection_gone(node_id);
 }

@@ -1,5 +1,8 @@
 #include "ca_invariants.h"
 
+#include <algorithm>
+#include <cstddef>
+
 #include "core/link/root.h"
 #include "tests/rig/manager_process.h"
 
@@ -7,8 +10,14 @@ namespace skep::sim {
 
 void CaInvariants::on_commit(const store::Commit& commit) {
   for (const store::Event& event : commit.events) {
-    if (const auto* node = event.after_as<model::v1::Node>()) {
-      roles_[node->id()].insert(node->spec().role());
+    const auto* node = event.after_as<model::v1::Node>();
+    if (node == nullptr && event.before_as<model::v1::Node>() == nullptr) {
+      continue;
+    }
+    const int role = node == nullptr ? kRemoved : static_cast<int>(node->spec().role());
+    auto& roles = roles_[event.id];
+    if (roles.empty() || roles.back() != role) {
+      roles.push_back(role);
     }
   }
 }
@@ -28,14 +37,22 @@ void CaInvariants::on_changed(const std::string& machine, const link::Credential
   }
   const int role = facts->identity.role == link::Role::kManager ? model::v1::NODE_ROLE_MANAGER
                                                                 : model::v1::NODE_ROLE_WORKER;
-  if (facts->identity.node_id != machine || !roles_[machine].contains(role)) {
-    violate_("machine " + machine + " was given a certificate of node " + facts->identity.node_id + " as " +
-             std::string(link::role_name(facts->identity.role)) + ", which it never was");
+  const auto& roles = roles_[machine];
+  const std::size_t number = number_of(credentials.pair.certificate);
+  const auto before = held_.find(machine);
+  if (before == held_.end() || before->second.certificate != number) {
+    // The last of those before the question still held then, until the next one.
+    const auto asked = static_cast<std::ptrdiff_t>(asked_[machine]);
+    const auto held = roles.begin() + std::max<std::ptrdiff_t>(asked - 1, 0);
+    if (facts->identity.node_id != machine || std::find(held, roles.end(), role) == roles.end()) {
+      violate_("machine " + machine + " was given a certificate of node " + facts->identity.node_id + " as " +
+               std::string(link::role_name(facts->identity.role)) + ", which it was not any more when it asked");
+    }
   }
   if (const auto pair = link::check_pair(credentials.pair); !pair) {
     violate_("machine " + machine + ": " + pair.error().message);
   }
-  const Held& here = held_[machine] = {number_of(credentials.pair.certificate), number_of(credentials.roots)};
+  const Held& here = held_[machine] = {number, number_of(credentials.roots)};
   for (const auto& [other, held] : held_) {
     check(machine, here, other, held);
     check(other, held, machine, here);

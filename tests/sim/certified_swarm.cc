@@ -22,11 +22,15 @@ model::v1::RootCa CertifiedSwarm::make_root() {
   return root;
 }
 
+NodeCertificate::Hooks CertifiedSwarm::watched(const std::string& id) {
+  return {.asks = [this, id] { invariants_.on_asked(id); },
+          .changed = [this, id](const link::Credentials& credentials) { invariants_.on_changed(id, credentials); }};
+}
+
 NodeCertificate& CertifiedSwarm::of(const std::string& id) {
   auto& slot = workers_[id];
   if (slot == nullptr) {
-    slot = std::make_unique<NodeCertificate>(
-        id, [this, id](const link::Credentials& credentials) { invariants_.on_changed(id, credentials); });
+    slot = std::make_unique<NodeCertificate>(id, watched(id));
   }
   return *slot;
 }
@@ -34,10 +38,7 @@ NodeCertificate& CertifiedSwarm::of(const std::string& id) {
 void CertifiedSwarm::start(rig::ManagerProcess& machine, bool manager) {
   auto& side = sides_[machine.id];
   if (side == nullptr) {
-    side = std::make_unique<ManagerSide>(
-        machine, world_.bus, connects_, [this, id = machine.id](const link::Credentials& credentials) {
-          invariants_.on_changed(id, credentials);
-        });
+    side = std::make_unique<ManagerSide>(machine, world_.bus, connects_, watched(machine.id));
   }
   std::vector<std::string> others;
   for (const auto& [id, other] : sides_) {

@@ -44,6 +44,7 @@ class CertifiedSwarm {
 
  private:
   void start(rig::ManagerProcess& machine, bool manager);
+  [[nodiscard]] NodeCertificate::Hooks watched(const std::string& id);
   [[nodiscard]] const NodeCertificate* find(const std::string& id) const;
 
   SeededOpenssl openssl_;  // first: the others draw of it

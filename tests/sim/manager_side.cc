@@ -6,8 +6,8 @@ namespace skep::sim {
 
 ManagerSide::ManagerSide(rig::ManagerProcess& machine, testing::LocalBus& bus,
                          std::function<bool(const std::string&, const std::string&)> connects,
-                         NodeCertificate::Changed changed)
-    : certificate(machine.id, std::move(changed)), machine_(machine), bus_(bus),
+                         NodeCertificate::Hooks hooks)
+    : certificate(machine.id, std::move(hooks)), machine_(machine), bus_(bus),
       connects_(std::move(connects)), book_(machine.process.random) {
   config_.node_id = machine.id;
   config_.version = "sim";

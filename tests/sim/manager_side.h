@@ -20,7 +20,7 @@ class ManagerSide {
  public:
   ManagerSide(rig::ManagerProcess& machine, testing::LocalBus& bus,
               std::function<bool(const std::string& from, const std::string& to)> connects,
-              NodeCertificate::Changed changed);
+              NodeCertificate::Hooks hooks);
   ~ManagerSide() { end(); }
   ManagerSide(const ManagerSide&) = delete;
   ManagerSide& operator=(const ManagerSide&) = delete;

@@ -20,8 +20,8 @@ link::Role role_of(const link::Credentials& credentials) {
 }
 }  // namespace
 
-NodeCertificate::NodeCertificate(std::string id, Changed changed)
-    : id_(std::move(id)), changed_(std::move(changed)) {
+NodeCertificate::NodeCertificate(std::string id, Hooks hooks)
+    : id_(std::move(id)), hooks_(std::move(hooks)) {
   own_.pair.key = link::make_request()->key;
   own_.cluster_id = rig::kClusterId;
   own_.node_id = id_;
@@ -83,6 +83,7 @@ std::string NodeCertificate::request() const { return *link::request_for(own_.pa
 void NodeCertificate::renew() {
   ca::v1::RenewRequest request;
   request.set_request(this->request());
+  hooks_.asks();
   rpc::call<ca::v1::methods::Renew>(
       *managers_, std::string(agentd::kManagerTarget), request, {.deadline = 15s},
       [this, alive = std::weak_ptr<char>(alive_), serial = ++asked_](const Result<ca::v1::RenewResponse>& reply) {
@@ -113,7 +114,7 @@ void NodeCertificate::take(link::Credentials fresh) {
     tls_.set_issuer_subject(issuer->subject);
     tls_.set_issuer_public_key(issuer->public_key);
   }
-  changed_(*credentials_);
+  hooks_.changed(*credentials_);
   if (describe_) {
     describe_();
   }

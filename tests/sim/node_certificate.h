@@ -18,9 +18,11 @@ namespace skep::sim {
 
 class NodeCertificate {
  public:
-  using Changed = std::function<void(const link::Credentials&)>;
-  /// `changed` is told of every other certificate or roots.
-  NodeCertificate(std::string id, Changed changed);
+  struct Hooks {
+    std::function<void()> asks;                             ///< for another certificate
+    std::function<void(const link::Credentials&)> changed;  ///< it has another one, or other roots
+  };
+  NodeCertificate(std::string id, Hooks hooks);
 
   /// From now on `managers` answers at target "manager"; `describe` tells the managers the new TlsInfo. One without
   /// a certificate asks for its first. `manager`: its certificate has to say so.
@@ -41,7 +43,7 @@ class NodeCertificate {
   Status take_renewed(const ca::v1::RenewResponse& reply);
 
   const std::string id_;
-  const Changed changed_;
+  const Hooks hooks_;
   link::Credentials own_;  // with the key, from the beginning
   std::optional<link::Credentials> credentials_;
   model::v1::TlsInfo tls_;

@@ -9,6 +9,7 @@
 #include "core/link/join_token.h"
 #include "skep/ca.methods.h"
 #include "skep/log.h"
+#include "skep/mutant.h"
 
 namespace skep::control {
 namespace {
@@ -39,6 +40,7 @@ class CaApi {
           return here == nullptr ? Result<Manager*>(no_manager()) : here;
         }) {}
 
+  /// From any manager, whatever it knows: a root is no secret, and the joiner's token tells the right one.
   Result<ca::v1::GetRootResponse> get_root() {
     SKEP_TRY_ASSIGN(const Manager* manager, manager_());
     const auto cluster = manager->store().view().cluster();
@@ -57,8 +59,8 @@ class CaApi {
   void join_token(Manager& manager, const ca::v1::JoinTokenRequest& request,
                   const rpc::Reply<ca::v1::JoinTokenResponse>& reply);
 
-  /// Runs `here` when this manager leads, asks the leader when another one does. A request that a
-  /// manager passed on already is not passed on again.
+  /// Runs `here` when this manager leads, proven by a read barrier, asks the leader when another one does. A
+  /// request that a manager passed on already is not passed on again.
   template <class M>
   void at_leader(const typename M::Request& request, const rpc::CallContext& context,
                  rpc::Reply<typename M::Response> reply, std::function<void(Manager&)> here) {
@@ -68,7 +70,7 @@ class CaApi {
     }
     const auto leader = (*manager)->leader();
     if (leader && leader->here) {
-      return here(**manager);
+      return when_sure(**manager, std::move(here), reply, no_leader());
     }
     if (leader && context.principal.kind() != "node") {
       rpc::call<M>(peers_.to(leader->node_id, leader->address), "core", request, {.deadline = 15s},
@@ -77,12 +79,30 @@ class CaApi {
     }
     (*manager)->when_leading(kLeaderWait, [this, here = std::move(here), reply](Status status) {
       const auto now = manager_();
-      status && now ? here(**now) : reply(status ? now.error() : std::move(status).error());
+      status && now ? when_sure(**now, here, reply, no_leader())
+                    : reply(status ? now.error() : std::move(status).error());
     });
   }
 
  private:
+  /// A leader that was cut off does not know whom the others removed, which roles they changed or tokens they rotated.
+  template <class Response>
+  void when_sure(Manager& leading, std::function<void(Manager&)> here, rpc::Reply<Response> reply, Error otherwise) {
+    leading.confirm_leading([this, here = std::move(here), reply = std::move(reply),
+                             otherwise = std::move(otherwise)](Status sure) {
+      const auto manager = manager_();
+      if (!manager) {
+        return reply(manager.error());
+      }
+      if (!sure) {
+        return reply(sure.error().reason == "NOT_LEADER" ? otherwise : std::move(sure).error());
+      }
+      here(**manager);
+    });
+  }
   Result<ca::v1::IssueResponse> issued(const std::string& node_id, const std::string& request);
+  void renew_here(const Manager& manager, const ca::v1::RenewRequest& request, const bus::v1::Principal& who,
+                  const rpc::Reply<ca::v1::RenewResponse>& reply);
 
   Env& env_;
   bus::Peers& peers_;
@@ -137,19 +157,25 @@ Result<ca::v1::IssueResponse> CaApi::issued(const std::string& node_id, const st
 
 void CaApi::renew(const ca::v1::RenewRequest& request, const bus::v1::Principal& who,
                   const rpc::Reply<ca::v1::RenewResponse>& reply) {
-  const auto found = manager_();
-  if (!found) {
-    return reply(found.error());
-  }
-  const Manager* manager = *found;
-  if (!manager->leading()) {  // another one might not know yet that the node was demoted or removed
-    return reply(Error{Code::kUnavailable, "this manager does not lead; ask the leader", "NOT_LEADER"});
+  const auto manager = manager_();
+  if (!manager) {
+    return reply(manager.error());
   }
   if (auto allowed = may_renew(request, who); !allowed) {
     return reply(std::move(allowed).error());
   }
-  const std::string id = who.kind() == "core" ? manager->config().node_id : who.id();
-  const store::View& view = manager->store().view();
+  if (SKEP_MUTANT(kRenewsWithoutBarrier) && (*manager)->leading()) {
+    return renew_here(**manager, request, who, reply);
+  }
+  // Also where this one does not lead: it may not know yet that the node was demoted or removed.
+  when_sure(**manager, [this, request, who, reply](Manager& leading) { renew_here(leading, request, who, reply); },
+            reply, Error{Code::kUnavailable, "this manager does not lead; ask the leader", "NOT_LEADER"});
+}
+
+void CaApi::renew_here(const Manager& manager, const ca::v1::RenewRequest& request, const bus::v1::Principal& who,
+                       const rpc::Reply<ca::v1::RenewResponse>& reply) {
+  const std::string id = who.kind() == "core" ? manager.config().node_id : who.id();
+  const store::View& view = manager.store().view();
   const auto make = request.locked() ? certify_locked : certify;
   auto certificate = make(view, id, request.request(), env_.clock.wall_now());
   if (!certificate) {

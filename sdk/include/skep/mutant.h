@@ -56,6 +56,7 @@ enum class Mutant {
   kLostWritesTriedAgain,
   kWatchResumesLate,
   kRotationForgetsOldRoot,
+  kRenewsWithoutBarrier,
   // nodes and tasks
   kNoGraceForNewLeader,
   kAssignmentsForgotten,
@@ -115,6 +116,7 @@ inline constexpr auto kMutants = std::to_array<MutantInfo>({
     {Mutant::kLostWritesTriedAgain, "LostWritesTriedAgain", "a write whose answer was lost is done twice"},
     {Mutant::kWatchResumesLate, "WatchResumesLate", "a watch that is resumed skips the first change"},
     {Mutant::kRotationForgetsOldRoot, "RotationForgetsOldRoot", "a new root is trusted alone while some nodes still have the old one"},
+    {Mutant::kRenewsWithoutBarrier, "RenewsWithoutBarrier", "a leader that was overtaken renews certificates from its old state"},
     {Mutant::kNoGraceForNewLeader, "NoGraceForNewLeader", "a new leader trusts timers it never set (ROCm/spur #624)"},
     {Mutant::kAssignmentsForgotten, "AssignmentsForgotten", "what changed while a message was sent is not sent"},
     {Mutant::kTaskStatesGoBack, "TaskStatesGoBack", "a late report replaces a newer one"},
