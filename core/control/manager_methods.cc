@@ -43,15 +43,18 @@ void Manager::register_methods(rpc::MethodTable& table, const Access& manager) {
   Methods::register_mail(table, access);
   Methods::register_managers(table, access);
   DispatcherService::register_methods(
-      table,
-      [access]() -> Result<DispatcherService*> {
-        SKEP_TRY_ASSIGN(const Impl* impl, access());
-        return impl->serving_dispatcher();
-      },
-      [access] {
-        const auto impl = access();
-        return impl ? (*impl)->redirect() : dispatch::v1::SessionMessage();
-      });
+      table, {.service = [access]() -> Result<DispatcherService*> {
+                SKEP_TRY_ASSIGN(const Impl* impl, access());
+                return impl->serving_dispatcher();
+              },
+              .redirect = [access] {
+                const auto impl = access();
+                return impl ? (*impl)->redirect() : dispatch::v1::SessionMessage();
+              },
+              .confirm = [access](std::function<void(Status)> then) {
+                const auto impl = access();
+                impl ? (*impl)->confirm_leading(std::move(then)) : then(impl.error());
+              }});
   Methods::register_control(table, access);
 }
 

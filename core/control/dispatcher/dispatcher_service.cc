@@ -53,15 +53,21 @@ DispatcherService::~DispatcherService() {
   stop();
 }
 
-void DispatcherService::register_methods(rpc::MethodTable& table,
-                                         std::function<Result<DispatcherService*>()> service,
-                                         std::function<dispatch::v1::SessionMessage()> redirect) {
-  table.on_stream<methods::Session>([service, redirect](const auto& request, SessionStream stream) {
-    auto self = service();
-    if (!self) {
-      return refuse_session(std::move(stream), std::move(self).error(), redirect);
+void DispatcherService::register_methods(rpc::MethodTable& table, const Access& access) {
+  const auto& service = access.service;
+  table.on_stream<methods::Session>([access](const auto& request, SessionStream stream) {
+    if (auto self = access.service(); !self) {
+      return refuse_session(std::move(stream), std::move(self).error(), access.redirect);
     }
-    (*self)->open_session(request, std::move(stream));
+    const auto gone = std::make_shared<bool>(false);
+    stream.raw()->set_handlers([](rpc::Body) {}, [] {}, [gone] { *gone = true; }, [] {});
+    access.confirm([access, request, stream, gone](Status sure) {
+      auto self = sure ? access.service() : Result<DispatcherService*>(std::move(sure).error());
+      if (!*gone) {
+        self ? (*self)->open_session(request, stream)
+             : refuse_session(stream, std::move(self).error(), access.redirect);
+      }
+    });
   });
   table.on_stream<methods::Assignments>([service](const auto& request, AssignmentStream stream) {
     auto self = service();

@@ -26,10 +26,15 @@ class DispatcherService final : public ControlLoop {
   DispatcherService& operator=(const DispatcherService&) = delete;
 
   /// Answers dispatch/1. `service` is asked for every request and gives kUnavailable NOT_LEADER or
-  /// NO_LEADER while this manager does not lead; a session then gets `redirect` first.
-  static void register_methods(rpc::MethodTable& table,
-                               std::function<Result<DispatcherService*>()> service,
-                               std::function<dispatch::v1::SessionMessage()> redirect);
+  /// NO_LEADER while this manager does not lead; a session then gets `redirect` first. A session begins when
+  /// `confirm` succeeds (LeaderProof::ask): a leader that was overtaken neither gives a node that was removed its
+  /// tasks with their secrets nor tells one the role of before.
+  struct Access {
+    std::function<Result<DispatcherService*>()> service;
+    std::function<dispatch::v1::SessionMessage()> redirect;
+    std::function<void(std::function<void(Status)>)> confirm;
+  };
+  static void register_methods(rpc::MethodTable& table, const Access& access);
 
   /// Tells every node: "ID=HOST:PORT" of each manager.
   void set_managers(std::vector<std::string> managers);

@@ -119,5 +119,23 @@ TEST_F(StaleLeader, TellsNoJoinTokenThatWasRotated) {
   EXPECT_EQ(answer.error().reason, "NO_LEADER");
 }
 
+TEST_F(StaleLeader, OpensNoSessionForWhoWasRemoved) {
+  dispatch::v1::SessionMessage told;
+  std::string ended;
+  dispatch::v1::SessionRequest request;
+  request.set_node_id("w1");
+  overtake();
+  ASSERT_TRUE(cluster.remove_node(another(), "w1", true));
+  go_on();
+  const auto stream = rpc::open<dispatch::v1::methods::Session>(
+      as(who("node", "w1", "worker")), old + "/core", request, {.deadline = 0ms},
+      [&](const dispatch::v1::SessionMessage& message) { told = message; },
+      [&](const Status& status) { ended = status ? "ok" : status.error().reason; });
+  EXPECT_TRUE(cluster.loop.run_until([&] { return !ended.empty(); }, 60s));
+  EXPECT_EQ(ended, "NOT_LEADER");
+  EXPECT_EQ(told.session_id(), "") << "only where else to look";
+  EXPECT_EQ(told.managers_size(), 3);
+}
+
 }  // namespace
 }  // namespace skep::control
