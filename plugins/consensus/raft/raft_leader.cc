@@ -310,6 +310,9 @@ void Raft::on_heartbeat_reply(const Message& message, Progress& to) {
     for (const auto& waiting : barriers_.confirm(message.context)) {
       respond_read(waiting.request, waiting.index);
     }
+    if (barriers_.size() > 0) {
+      broadcast_heartbeat(barriers_.last_context());
+    }
   }
 }
 

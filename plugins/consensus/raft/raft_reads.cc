@@ -35,8 +35,13 @@ void Raft::serve_read(const Message& message) {
     respond_read(message, log_.committed());
     return;
   }
+  // One round at a time: who comes while it is under way shares the next one (on_heartbeat_reply), and what is lost goes
+  // again with the next tick.
+  const bool under_way = barriers_.size() > 0;
   barriers_.add(message, log_.committed(), options_.id);
-  broadcast_heartbeat(message.context);
+  if (!under_way) {
+    broadcast_heartbeat(message.context);
+  }
 }
 
 void Raft::respond_read(const Message& request, Index index) {

@@ -1,7 +1,7 @@
 #pragma once
 
 // Reads that wait until a quorum confirmed that this leader still leads. Each request has a unique
-// context that travels with a heartbeat; confirming one confirms all before it.
+// context; heartbeats carry the newest one, and confirming it confirms all before it.
 
 #include <deque>
 #include <set>
