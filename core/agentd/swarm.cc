@@ -69,6 +69,7 @@ Swarm::Swarm(Env& env, rpc::Caller& caller, link::Link& link, host::PluginHost& 
           [this] { return membership_ ? membership_->node_id() : std::string(); })),
       recovery_(std::make_unique<Recovery>(*this)),
       promotion_(env, *node_caller_, promotion_hooks()),
+      renewal_(env, [this] { renew(); }),
       drivers_(std::make_unique<Drivers>(plugins)),
       sandboxes_(std::make_unique<node::PosixSandboxMaker>(env, paths.run_dir + "/sandbox")),
       leftovers_(std::make_unique<Leftovers>(env, caller, view_of(plugins), *sandboxes_)) {
@@ -81,7 +82,7 @@ Swarm::Swarm(Env& env, rpc::Caller& caller, link::Link& link, host::PluginHost& 
       return;  // It is in order itself: others follow it. Who is not, says so.
     }
     link_trouble_ = rejection_text(node_id, error, {.manager = manager_ != nullptr,
-                                                    .certificate_expired = security_->certificate_expired()});
+                                                    .certificate_expired = security_->certificate_useless()});
   });
   link_.set_on_removed([this](const std::string& by, std::uint64_t incarnation) {
     return manager_ ? manager_->refused_by(by, incarnation) : void();
@@ -94,7 +95,6 @@ Swarm::Swarm(Env& env, rpc::Caller& caller, link::Link& link, host::PluginHost& 
 }
 
 Swarm::~Swarm() {
-  env_.loop.cancel_timer(renewal_timer_);
   env_.loop.cancel_timer(listen_timer_);
   link_.set_on_rejected({});
   link_.set_on_removed({});
@@ -235,7 +235,7 @@ void Swarm::start_manager(std::function<void(Status)> done) {
     if (leading) {
       recovery_->note_bootstrapped();
     }
-    if (leading && (!credentials_ || security_->certificate_expired())) {
+    if (leading && (!credentials_ || security_->certificate_useless())) {
       certify_self();
     }
   };

@@ -13,6 +13,7 @@
 #include "core/agentd/manager_caller.h"
 #include "core/agentd/member_token.h"
 #include "core/agentd/promotion.h"
+#include "core/agentd/renewal_timer.h"
 #include "core/control/manager.h"
 #include "core/link/joining.h"
 #include "core/link/link.h"
@@ -79,7 +80,6 @@ class Swarm {
   void listen();
   void certify_self();  // a manager whose certificate files are gone, from the swarm's root
   void learn(const dispatch::v1::SessionMessage& message);
-  void arm_renewal(const std::string& certificate);
   void renew();
   void fetch_certificate(std::function<void(const Status&)> done);  // in the role this node has now
   Status take_certificate(const ca::v1::RenewResponse& reply);
@@ -135,7 +135,7 @@ class Swarm {
   std::vector<consensus::v1::Member> join_members_;  // as the join answered, until the log tells
   Promotion promotion_;
   std::optional<model::v1::NodeRole> told_role_;  // by the last session message
-  TimerId renewal_timer_ = 0;
+  RenewalTimer renewal_;
   TimerId listen_timer_ = 0;
   std::unique_ptr<Drivers> drivers_;
   node::PosixNodeFacts facts_;

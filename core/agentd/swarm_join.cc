@@ -18,7 +18,7 @@ struct Swarm::Attempt {
 };
 
 void Swarm::join(const agent::v1::JoinRequest& request, std::function<void(Status)> done) {
-  if (membership_ && !changing_ && security_->certificate_expired()) {
+  if (membership_ && !changing_ && security_->certificate_useless()) {
     return security_->come_back(request, std::move(done));
   }
   if (membership_ || changing_) {

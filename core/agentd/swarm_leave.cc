@@ -169,7 +169,7 @@ Status Swarm::forget() {
   promotion_.give_up(Error{Code::kCancelled, "this node left the swarm", "LEFT"});
   security_->clear();
   book_.forget();
-  env_.loop.cancel_timer(std::exchange(renewal_timer_, 0));
+  renewal_.stop();
   env_.loop.cancel_timer(std::exchange(listen_timer_, 0));
   link_.clear();
   // The membership goes last: a start in between reads that the rest is to be removed. State without

@@ -44,7 +44,9 @@ Status Swarm::use(const link::Credentials& credentials) {
   SKEP_TRY(link_.set_credentials(credentials));
   credentials_ = credentials;
   security_->note_tls();
-  arm_renewal(credentials.pair.certificate);
+  security_->renewal_planned();
+  const auto facts = link::read_certificate(credentials.pair.certificate);
+  facts ? renewal_.follow(*facts) : renewal_.stop();
   return ok();
 }
 
@@ -89,6 +91,7 @@ Status Swarm::first_listen(const agent::v1::InitRequest& request) {
 
 void Swarm::certify_self() {
   const store::View& view = manager_->store().view();
+  (void)security_->renewal_asked();  // an answer under way is for the key of before
   auto key = link::make_request();
   auto certificate = key ? control::certify(view, membership_->node_id(), key->request, env_.clock.wall_now())
                          : Result<std::string>(key.error());
@@ -139,32 +142,26 @@ void Swarm::learn(const dispatch::v1::SessionMessage& message) {
   }
 }
 
-void Swarm::arm_renewal(const std::string& certificate) {
-  env_.loop.cancel_timer(std::exchange(renewal_timer_, 0));
-  security_->renewal_planned();
-  const auto facts = link::read_certificate(certificate);
-  if (!facts) {
-    return;
-  }
-  const std::int64_t wait = link::renewal_time(*facts, env_.random) - env_.clock.wall_now();
-  renewal_timer_ = env_.loop.run_after(std::max(Duration(wait), Duration(1s)), [this] {
-    renewal_timer_ = 0;
-    renew();
-  });
-}
-
 void Swarm::renew() {
-  fetch_certificate([this](const Status& status) {
+  security_->renewal_planned();
+  if (security_->certificate_useless()) {
+    SKEP_WARN("the clock says that the certificate of this node is out of its time; asking for another");
+  }
+  fetch_certificate([this](Status status) {
+    if (!status && security_->helps_itself()) {
+      SKEP_WARN("no manager renewed the certificate", {"cause", status.error().message});
+      certify_self();
+      if (!security_->certificate_useless()) {
+        status = ok();
+      }
+    }
+    security_->renewal_ended(status);
     if (status) {
       SKEP_INFO("the certificate of this node was renewed");
       return;
     }
     SKEP_WARN("the certificate was not renewed; trying again", {"cause", status.error().message});
-    env_.loop.cancel_timer(renewal_timer_);
-    renewal_timer_ = env_.loop.run_after(kRenewAgain, [this] {
-      renewal_timer_ = 0;
-      renew();
-    });
+    renewal_.in(kRenewAgain);
   });
 }
 

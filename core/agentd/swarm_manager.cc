@@ -58,8 +58,8 @@ void Swarm::role_told(model::v1::NodeRole role) {
   }
   promotion_.give_up(
       Error{Code::kFailedPrecondition, "this node is to be a worker after all", "NOT_PROMOTED"});
-  if (certificate_role() == link::Role::kManager && renewal_timer_ != 0) {
-    env_.loop.cancel_timer(std::exchange(renewal_timer_, 0));
+  if (certificate_role() == link::Role::kManager && renewal_.waits()) {
+    renewal_.stop();
     renew();
   }
 }
@@ -111,7 +111,7 @@ Status Swarm::taken_in(const manager::v1::JoinResponse& answer) {
 void Swarm::manager_started(const Status& status) {
   if (status) {
     // Its own state holds the root: among several managers it could not lead without a certificate.
-    if ((!credentials_ || security_->certificate_expired()) && manager_->store().view().cluster()) {
+    if ((!credentials_ || security_->certificate_useless()) && manager_->store().view().cluster()) {
       certify_self();
     }
     return;
@@ -141,7 +141,7 @@ void Swarm::demoted() {
   membership_->set_log_made(false);
   security_->drop_manager_state();
   SKEP_INFO("this node is a worker now");
-  env_.loop.cancel_timer(std::exchange(renewal_timer_, 0));
+  renewal_.stop();
   renew();
   if (told_role_ == model::v1::NODE_ROLE_MANAGER) {
     promotion_.begin();  // promoted again meanwhile; when that is old news, the managers say so

@@ -56,6 +56,9 @@ std::vector<std::string> Swarm::warnings() const {
   if (const std::string trouble = security_->locked_trouble(); !trouble.empty()) {
     out.push_back(trouble + (locked() ? "; 'agentctl swarm unlock' ends that" : ""));
   }
+  if (const std::string trouble = security_->renewal_trouble(); !trouble.empty()) {
+    out.push_back(trouble);
+  }
   if (promotion_.under_way() && !promotion_.trouble().empty()) {
     out.push_back("this node is to be a manager and is none yet, it goes on trying: " + promotion_.trouble());
   }
@@ -107,6 +110,7 @@ void Swarm::Security::clear() {
   locked_.rest();
   tls_.Clear();
   renewal_wished_ = false;
+  renewal_failed_.clear();
   env_.loop.cancel_timer(std::exchange(wrap_timer_, 0));
   dropping_ = false;
   env_.loop.cancel_timer(std::exchange(drop_timer_, 0));
@@ -195,13 +199,8 @@ void Swarm::Security::follow_wishes(const dispatch::v1::SessionMessage& message)
       std::exchange(renewal_wished_, true)) {
     return;
   }
-  env_.loop.cancel_timer(swarm_.renewal_timer_);
   const auto spread = env_.random.below(static_cast<std::uint64_t>(kRenewSpread.count()));
-  swarm_.renewal_timer_ = env_.loop.run_after(Duration(static_cast<std::int64_t>(spread)), [this] {
-    swarm_.renewal_timer_ = 0;
-    renewal_wished_ = false;
-    swarm_.renew();
-  });
+  swarm_.renewal_.in(Duration(static_cast<std::int64_t>(spread)));
 }
 
 void Swarm::Security::note_tls() {
@@ -229,11 +228,31 @@ void Swarm::Security::describe_tls(const link::Credentials& shown) {
   tls_.set_issuer_public_key(issuer ? issuer->public_key : "");
 }
 
-bool Swarm::Security::certificate_expired() const {
+bool Swarm::Security::certificate_useless() const {
   const auto facts = swarm_.credentials_
                          ? link::read_certificate(swarm_.credentials_->pair.certificate)
                          : Result<link::CertificateFacts>(Error{Code::kNotFound, "none"});
-  return facts && facts->not_after < env_.clock.wall_now();
+  return facts && out_of_date(*facts, env_.clock.wall_now());
+}
+
+bool Swarm::Security::helps_itself() const {
+  if (!certificate_useless() || !swarm_.manager_ || swarm_.manager_->failure() != nullptr) {
+    return false;
+  }
+  const store::View& view = swarm_.manager_->store().view();
+  const auto node = view.get<model::v1::Node>(swarm_.membership_->node_id());
+  return view.cluster() && node && node->spec().role() == model::v1::NODE_ROLE_MANAGER;
+}
+
+std::string Swarm::Security::renewal_trouble() const {
+  if (renewal_failed_.empty() || !certificate_useless()) {
+    return "";
+  }
+  const auto facts = link::read_certificate(swarm_.credentials_->pair.certificate);
+  return "by this machine's clock the certificate of this node is good from " + link::date_text(facts->not_before) +
+         " to " + link::date_text(facts->not_after) +
+         ", and it has got no other yet: set the clock if it is wrong, else 'agentctl swarm join --token TOKEN "
+         "HOST:PORT' here gives this node a new one; it goes on trying: " + renewal_failed_;
 }
 
 struct Swarm::Security::Return {

@@ -44,14 +44,20 @@ class Swarm::Security {
   void follow_wishes(const dispatch::v1::SessionMessage& message);
   /// The certificate or the roots are new.
   void note_tls();
-  /// The renewal is planned anew.
+  /// The renewal is planned anew, or under way.
   void renewal_planned() { renewal_wished_ = false; }
   /// A certificate is asked for. A late answer must not replace that of a later question: the managers may count on
   /// the root that the node already named.
   std::uint64_t renewal_asked() { return ++renewals_asked_; }
   [[nodiscard]] bool is_newest(std::uint64_t asked) const { return asked == renewals_asked_; }
-  [[nodiscard]] bool certificate_expired() const;
-  /// As the same node, with a join token, when the certificate expired.
+  void renewal_ended(const Status& status) { renewal_failed_ = status ? "" : status.error().message; }
+  /// It expired, or is not valid yet: no other node accepts it.
+  [[nodiscard]] bool certificate_useless() const;
+  /// That, and this manager's own state holds what it takes to make another, for itself as a manager.
+  [[nodiscard]] bool helps_itself() const;
+  /// Why there is no other yet, and what to do; empty when nothing is wrong.
+  [[nodiscard]] std::string renewal_trouble() const;
+  /// As the same node, with a join token, when the certificate is of no use.
   void come_back(const agent::v1::JoinRequest& request, std::function<void(Status)> done);
 
   [[nodiscard]] DataKey& key() { return key_; }
@@ -73,6 +79,7 @@ class Swarm::Security {
   LockedCertificate locked_;
   model::v1::TlsInfo tls_;
   bool renewal_wished_ = false;
+  std::string renewal_failed_;
   std::uint64_t renewals_asked_ = 0;
   TimerId wrap_timer_ = 0;
   bool dropping_ = false;  // manager's state of a worker is still to be removed

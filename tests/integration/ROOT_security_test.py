@@ -356,6 +356,33 @@ class LockedManagers(ManagersTest):
             eventually("nothing is to be warned of", lambda: third.ctl("info").stderr == "")
 
 
+class Clocks(ManagersTest):
+    def test_certificates_of_a_clock_that_is_set_right_are_renewed(self):
+        clock, set_clock = self.moving_clock(-200 * 86400)
+        managers = [self.machine(wrap=clock) for _ in range(2)]
+        managers[0].ctl("swarm", "init", "--advertise-addr", self.net.ip(managers[0].host))
+        self.join(managers[1], managers[0], "manager")
+        self.wait_managers(managers[0], 2)
+
+        def good(agent):
+            return run("openssl", "x509", "-noout", "-checkend", "0", "-in", f"{agent.root}/var/lib/skep/node.crt",
+                       check=False).returncode == 0
+
+        self.assertFalse(good(managers[0]), "it was signed for a time that is over")
+        set_clock(0)
+        for manager in managers:
+            eventually("it has a certificate for now", lambda manager=manager: good(manager), 45)
+        # New connections: a joiner, and the managers to each other.
+        self.worker(managers[1])
+        managers[1].stop()
+        managers[1].start(wrap=clock)
+        self.wait_ready(managers[0], 3)
+        self.wait_managers(managers[0], 2)
+        for manager in managers:
+            info = manager.ctl("info")
+            self.assertNotIn("certificate", info.stdout + info.stderr)
+
+
 class Root(ClusterTest):
     def test_a_new_root_comes_to_every_node_also_to_one_that_was_away(self):
         manager = self.first_manager()

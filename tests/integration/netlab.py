@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 
 from backups import mark_of
 from lab import BIN, Agent, SkepTest, eventually, run
@@ -136,22 +137,43 @@ class ClusterTest(SkepTest):
 
     def other_clock(self, seconds):
         """What to start an agent through, so that its clock is that far ahead."""
+        return self.moving_clock(seconds)[0]
+
+    def moving_clock(self, seconds):
+        """As other_clock, and what sets that clock again while agents run."""
         library = f"{self.directory}/clock.so"
         source = """
             #define _GNU_SOURCE
+            #include <fcntl.h>
             #include <stdlib.h>
+            #include <sys/mman.h>
             #include <sys/syscall.h>
             #include <time.h>
             #include <unistd.h>
+            static volatile long* ahead;
+            __attribute__((constructor)) static void begin(void) {
+              const char* file = getenv("SKEP_TEST_CLOCK");
+              const int fd = file ? open(file, O_RDONLY | O_CLOEXEC) : -1;
+              void* seen = fd < 0 ? MAP_FAILED : mmap(0, sizeof *ahead, PROT_READ, MAP_SHARED, fd, 0);
+              if (seen != MAP_FAILED) ahead = seen;
+              if (fd >= 0) close(fd);
+            }
             int clock_gettime(clockid_t id, struct timespec* at) {
-              const char* ahead = getenv("SKEP_TEST_CLOCK");
               const long done = syscall(SYS_clock_gettime, id, at);
-              if (done == 0 && id == CLOCK_REALTIME && ahead) at->tv_sec += atol(ahead);
+              if (done == 0 && id == CLOCK_REALTIME && ahead) at->tv_sec += *ahead;
               return (int)done;
             }"""
         if not os.path.exists(library):
             run("cc", "-shared", "-fPIC", "-O1", "-x", "c", "-o", library, "-", stdin=source)
-        return ["env", f"LD_PRELOAD={library}", f"SKEP_TEST_CLOCK={seconds}"]
+        self.clocks = getattr(self, "clocks", 0) + 1
+        path = f"{self.directory}/clock{self.clocks}"
+
+        def set_to(ahead):
+            with open(path, "r+b" if os.path.exists(path) else "wb", buffering=0) as file:
+                file.write(ahead.to_bytes(8, sys.byteorder, signed=True))
+
+        set_to(seconds)
+        return ["env", f"LD_PRELOAD={library}", f"SKEP_TEST_CLOCK={path}"], set_to
 
     def first_manager(self, config=""):
         agent = self.machine(config)
