@@ -5,6 +5,7 @@
 // forward.
 #include "core/agentd/recovery.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/agentd/identity.h"
@@ -58,8 +59,55 @@ Status Recovery::may_begin() const {
   return ok();
 }
 
+std::vector<ManagerAddress> Recovery::other_managers() const {
+  std::vector<ManagerAddress> others;
+  const auto add = [&](const std::optional<ManagerAddress>& one) {
+    if (one && one->node_id != swarm_.membership_->node_id() &&
+        std::find(others.begin(), others.end(), *one) == others.end()) {
+      others.push_back(*one);
+    }
+  };
+  for (const std::string& told : swarm_.book_.managers()) {
+    add(parse_manager(told));
+  }
+  if (swarm_.manager_) {
+    for (const auto& member : swarm_.manager_->consensus().members()) {
+      add(ManagerAddress{member.node_id(), member.address()});
+    }
+  }
+  return others;
+}
+
+Error Recovery::led_elsewhere(const OtherLeader& other) const {
+  const std::string& self = swarm_.membership_->node_id();
+  const bool ended = !swarm_.manager_ || swarm_.manager_->failure() != nullptr;
+  return Error{Code::kFailedPrecondition,
+               "manager '" + other.manager.node_id + "' at " + other.manager.address +
+                   (other.leads ? " leads this swarm" : " says that this swarm has a leader") +
+                   ": --force-new-cluster would make a second swarm of it and throw the other managers out; " +
+                   (ended ? "'agentctl node demote " + self + "' and then 'agentctl node promote " + self +
+                                "' there make this node a manager again"
+                          : "'agentctl info' here says why this manager does not follow it") +
+                   ". If the others are to be thrown out nevertheless, stop agentd here and give the command "
+                   "again: then they are not asked",
+               "QUORUM_THERE"};
+}
+
 void Recovery::force_new_cluster(const agent::v1::InitRequest& request,
                                  std::function<void(Result<std::string>)> done) {
+  if (auto allowed = may_begin(); !allowed) {
+    return done(std::move(allowed).error());
+  }
+  swarm_.changing_ = true;
+  find_other_leader(swarm_.link_, other_managers(), swarm_.membership_->incarnation(),
+                    swarm_.member_.wrap([this, request, done](const std::optional<OtherLeader>& other) {
+                      swarm_.changing_ = false;
+                      other ? done(led_elsewhere(*other)) : make_anew(request, done);
+                    }));
+}
+
+void Recovery::make_anew(const agent::v1::InitRequest& request,
+                         std::function<void(Result<std::string>)> done) {
   if (auto allowed = may_begin(); !allowed) {
     return done(std::move(allowed).error());
   }
@@ -214,7 +262,7 @@ void Recovery::give_up(const std::shared_ptr<Attempt>& attempt, Error error) {
 void Recovery::begin_at_start() {
   const agent::v1::InitRequest wish = swarm_.membership_->recover_at_start();
   swarm_.membership_->clear_recover_at_start();  // on disk with the next change
-  force_new_cluster(wish, [this](const Result<std::string>& done) {
+  make_anew(wish, [this](const Result<std::string>& done) {
     if (done) {
       return;
     }

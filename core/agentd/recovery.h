@@ -7,7 +7,9 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "core/agentd/other_leader.h"
 #include "skep/agent.pb.h"
 #include "skep/dispatch.pb.h"
 #include "skep/result.h"
@@ -23,11 +25,12 @@ class Recovery {
   Recovery& operator=(const Recovery&) = delete;
 
   /// Answers the node id. After an error the manager goes on as before. kFailedPrecondition
-  /// NOT_IN_SWARM, NOT_A_MANAGER, LOCKED, QUORUM_THERE.
+  /// NOT_IN_SWARM, NOT_A_MANAGER, LOCKED, QUORUM_THERE: this manager hears of a leader, or another one does that
+  /// answers within two seconds.
   void force_new_cluster(const agent::v1::InitRequest& request,
                          std::function<void(Result<std::string>)> done);
   /// As was asked for while agentd did not run (SwarmMembership.recover_at_start); instead of
-  /// starting the manager.
+  /// starting the manager. Other managers are not asked.
   void begin_at_start();
   /// At a start: what a recovery or a restored backup left to be done.
   Status finish();
@@ -44,6 +47,9 @@ class Recovery {
  private:
   struct Attempt;
   [[nodiscard]] Status may_begin() const;
+  [[nodiscard]] std::vector<ManagerAddress> other_managers() const;
+  [[nodiscard]] Error led_elsewhere(const OtherLeader& other) const;
+  void make_anew(const agent::v1::InitRequest& request, std::function<void(Result<std::string>)> done);
   void copy_state(const std::shared_ptr<Attempt>& attempt);
   void read_out_log(const std::shared_ptr<Attempt>& attempt);
   void go_on_without_log(const std::shared_ptr<Attempt>& attempt);

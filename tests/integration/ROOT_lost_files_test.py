@@ -54,6 +54,11 @@ class LostFiles(RecoveryTest):
         eventually("it serves as a node", lambda: self.nodes(leader)[lost.known_id]["status"] == "Ready")
         eventually("it is no help as a manager", lambda: self.manager_words(leader)[lost.known_id] == "Unreachable")
         leader.ctl("service", "update", "--label-add", "since=then", "-d", "web")
+        # It hears of no leader, and the others are asked before it makes a second swarm.
+        refused = self.refused(lost, None, f"manager '{leader.known_id}' at {leader.address} leads this swarm", "swarm",
+                               "init", "--force-new-cluster")
+        self.assertIn(f"'agentctl node demote {lost.known_id}' and then 'agentctl node promote", refused)
+        self.wait_trouble(lost, *says)
         lost.kill()
         lost.start()
         self.wait_trouble(lost, *says)
