@@ -30,7 +30,11 @@ class StaleLeader : public ::testing::Test {
     cluster.isolate(old);
     ASSERT_TRUE(cluster.loop.run_until([this] { return !another().empty(); }, 10s));
   }
-  void go_on() { cluster.nodes.at(old)->process.loop.resume(); }
+  void go_on() {
+    cluster.nodes.at(old)->process.loop.resume();
+    cluster.loop.run_ready();
+    ASSERT_TRUE(cluster.manager(old).leading()) << "as far as it knows";
+  }
   std::string another() {
     for (const auto& [id, node] : cluster.nodes) {
       if (id != old && node->leads()) {
