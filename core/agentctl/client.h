@@ -10,6 +10,7 @@
 #include <string>
 
 #include "skep/env.h"
+#include "skep/pages.h"
 #include "skep/result.h"
 #include "skep/rpc.h"
 
@@ -42,6 +43,20 @@ class Client {
     SKEP_TRY_ASSIGN(const rpc::Body body,
                     call_raw(target, M::kName, request.SerializeAsString(), deadline));
     return rpc::parse<typename M::Response>(body);
+  }
+
+  /// As call(), for lists that come in pages: with the rows of all. `deadline` is that of each page; see
+  /// rpc::call_pages() for `go_on`.
+  template <class M>
+  Result<typename M::Response> list(const std::string& target, const typename M::Request& request,
+                                    std::chrono::milliseconds deadline = kCallDeadline,
+                                    std::function<bool()> go_on = {}) {
+    std::optional<Result<typename M::Response>> all;
+    rpc::call_pages<M>(
+        connection_.caller(), target, request, {.deadline = deadline},
+        [&all](Result<typename M::Response> answer) { all = std::move(answer); }, std::move(go_on));
+    connection_.run_until([&all] { return all.has_value(); });
+    return std::move(*all);
   }
 
   /// Opens M and hands every chunk to `on_chunk` until the other side ends.

@@ -8,6 +8,7 @@
 #include "core/agentd/swarm_security.h"
 #include "skep/control.methods.h"
 #include "skep/log.h"
+#include "skep/pages.h"
 
 namespace skep::agentd {
 
@@ -77,7 +78,7 @@ void Swarm::warn_leaving(std::function<void(Status)> done) {
   if (total <= 1) {
     return done(leave_warning(total, total));
   }
-  rpc::call<control::v1::methods::ListNodes>(
+  rpc::call_pages<control::v1::methods::ListNodes>(
       caller_, "core", {}, {.deadline = kUpLimit}, [total, done](const Result<control::v1::ListNodesResponse>& nodes) {
         if (!nodes) {
           return done(leave_warning(total, std::nullopt));

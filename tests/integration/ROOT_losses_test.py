@@ -20,6 +20,7 @@ class LargeState(ManagersTest):
             list(people.map(lambda number: first.ctl("service", "create", "--name", f"s{number}", "--replicas", "0", "-d",
                                                      "--label", f"filler={number}{filler}", "web:1"), range(count)))
         print(f"{count} services created in {time.monotonic() - since:.1f} s")
+        self.check_lists(first, count)
         self.wait_compacted(first, count // 2)
         agent = self.machine(config)
         self.net.lose(agent.host, 1)
@@ -34,9 +35,17 @@ class LargeState(ManagersTest):
         # It leads with it.
         first.ctl("node", "demote", "self")
         eventually("it leads", lambda: self.manager_words(agent)[agent.known_id] == "Leader", 60)
+        self.check_lists(agent, count)
         for number in (0, count // 2, count - 1):
             label = agent.out("service", "inspect", "--format", "{{.Spec.Labels.filler}}", f"s{number}")
             self.assertEqual(label, f"{number}{filler}")
+
+    def check_lists(self, agent, count):
+        """Far more than one message of the bus holds, with all the specifications."""
+        names = sorted(f"s{number}" for number in range(count))
+        self.assertEqual(sorted(agent.out("service", "ls", "--format", "{{.Name}}").split()), names)
+        ids = agent.out("service", "ls", "-q").split()
+        self.assertEqual((len(ids), len(set(ids))), (count, count))
 
 
 class ManyLosses(ManagersTest):

@@ -89,7 +89,7 @@ FlagWorld flag_world(Context& context) {
 Result<std::map<std::string, std::string>> node_names(Client& agent, bool resolve) {
   std::map<std::string, std::string> names;
   if (resolve) {
-    SKEP_TRY_ASSIGN(const auto nodes, agent.call<control::v1::methods::ListNodes>(kCore, {}));
+    SKEP_TRY_ASSIGN(const auto nodes, agent.list<control::v1::methods::ListNodes>(kCore, {}));
     for (const auto& node : nodes.nodes()) {
       names[node.id()] =
           node.spec().name().empty() ? node.description().hostname() : node.spec().name();

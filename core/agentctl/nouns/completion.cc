@@ -44,15 +44,17 @@ complete -c agentctl -f -a '(__agentctl_complete)'
 
 std::vector<std::string> live_names(Client& agent, const std::string& noun) {
   std::vector<std::string> names;
+  Loop& loop = agent.connection().loop();
+  const auto patient = [&loop, end = loop.now() + kPatience] { return loop.now() < end; };
   if (noun == "service") {
-    if (const auto answer = agent.call<control::v1::methods::ListServices>(kCore, {}, kPatience)) {
+    if (const auto answer = agent.list<control::v1::methods::ListServices>(kCore, {}, kPatience, patient)) {
       for (const auto& service : answer->services()) {
         names.push_back(service.spec().name());
       }
     }
   } else if (noun == "node") {
     names.emplace_back("self");
-    if (const auto answer = agent.call<control::v1::methods::ListNodes>(kCore, {}, kPatience)) {
+    if (const auto answer = agent.list<control::v1::methods::ListNodes>(kCore, {}, kPatience, patient)) {
       for (const auto& node : answer->nodes()) {
         names.push_back(node.description().hostname());
       }

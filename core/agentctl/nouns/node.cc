@@ -72,7 +72,7 @@ Result<int> list(Context& context, const ListOptions& options) {
   SKEP_TRY(add_filters(request, options.filters,
                        {"id", "label", "node.label", "membership", "name", "role"}));
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
-  SKEP_TRY_ASSIGN(const auto answer, agent->call<control::v1::methods::ListNodes>(kCore, request));
+  SKEP_TRY_ASSIGN(const auto answer, agent->list<control::v1::methods::ListNodes>(kCore, request));
   std::vector<Node> nodes(answer.nodes().begin(), answer.nodes().end());
   std::sort(nodes.begin(), nodes.end(), [](const Node& a, const Node& b) {
     return model::natural_less(a.description().hostname(), b.description().hostname());
@@ -151,7 +151,7 @@ Result<int> list_tasks(Context& context, const PsOptions& options,
   if (found == 0) {
     return exit_code;
   }
-  SKEP_TRY_ASSIGN(const auto answer, agent->call<control::v1::methods::ListTasks>(kCore, request));
+  SKEP_TRY_ASSIGN(const auto answer, agent->list<control::v1::methods::ListTasks>(kCore, request));
   SKEP_TRY_ASSIGN(const auto nodes, node_names(*agent, !options.no_resolve));
   SKEP_TRY(
       print_tasks(context, {answer.tasks().begin(), answer.tasks().end()}, nodes, options.list));

@@ -70,7 +70,7 @@ Result<int> list_services(Context& context, const ListOptions& options) {
   control::v1::ListServicesRequest request;
   SKEP_TRY(add_filters(request, options.filters, {"id", "name", "label", "mode"}));
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
-  SKEP_TRY_ASSIGN(auto answer, agent->call<control::v1::methods::ListServices>(kCore, request));
+  SKEP_TRY_ASSIGN(auto answer, agent->list<control::v1::methods::ListServices>(kCore, request));
   std::vector<Service> services(answer.services().begin(), answer.services().end());
   std::sort(services.begin(), services.end(), [](const Service& a, const Service& b) {
     return model::natural_less(a.spec().name(), b.spec().name());
@@ -154,7 +154,7 @@ Result<int> list_tasks(Context& context, const PsOptions& options,
   if (found == 0) {
     return exit_code;
   }
-  SKEP_TRY_ASSIGN(auto answer, agent->call<control::v1::methods::ListTasks>(kCore, request));
+  SKEP_TRY_ASSIGN(auto answer, agent->list<control::v1::methods::ListTasks>(kCore, request));
   SKEP_TRY_ASSIGN(const auto nodes, node_names(*agent, !options.no_resolve));
   SKEP_TRY(
       print_tasks(context, {answer.tasks().begin(), answer.tasks().end()}, nodes, options.list));

@@ -13,6 +13,7 @@
 #include "core/agentctl/nouns/service.h"
 #include "core/agentctl/text.h"
 #include "skep/control.methods.h"
+#include "skep/pages.h"
 
 namespace skep::ctl {
 namespace {
@@ -38,7 +39,7 @@ class LogPrinter {
   Status prepare() {
     SKEP_TRY_ASSIGN(nodes_, node_names(agent_, !options_.no_resolve && !options_.raw));
     SKEP_TRY_ASSIGN(const auto answer,
-                    agent_.call<control::v1::methods::ListTasks>(kCore, request()));
+                    agent_.list<control::v1::methods::ListTasks>(kCore, request()));
     learn(answer);
     return ok();
   }
@@ -76,7 +77,7 @@ class LogPrinter {
 
   void ask() {
     asking_ = true;
-    rpc::call<control::v1::methods::ListTasks>(
+    rpc::call_pages<control::v1::methods::ListTasks>(
         agent_.connection().caller(), kCore, request(), {.deadline = kCallDeadline},
         [this](Result<control::v1::ListTasksResponse> answer) {
           asking_ = false;

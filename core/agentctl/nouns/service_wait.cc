@@ -18,7 +18,7 @@ Result<std::vector<model::v1::Task>> tasks_of(Client& agent, const std::string& 
   auto& filter = *request.add_filters();
   filter.set_key("service");
   filter.set_value(service_id);
-  SKEP_TRY_ASSIGN(auto answer, agent.call<control::v1::methods::ListTasks>(kCore, request));
+  SKEP_TRY_ASSIGN(auto answer, agent.list<control::v1::methods::ListTasks>(kCore, request));
   return std::vector<model::v1::Task>(answer.tasks().begin(), answer.tasks().end());
 }
 

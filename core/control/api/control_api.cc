@@ -6,8 +6,8 @@
 #include "core/control/api/commit.h"
 #include "core/control/api/filters.h"
 #include "core/control/api/lookup.h"
+#include "core/control/api/page.h"
 #include "core/control/managers/role_manager.h"
-#include "core/model/names.h"
 
 namespace skep::control {
 namespace {
@@ -134,20 +134,14 @@ Result<v1::ListServicesResponse> ControlApi::list_services(const v1::ListService
                                                            const rpc::CallContext& /*context*/) {
   SKEP_TRY_ASSIGN(const auto filters, Filters::for_services(request.filters()));
   const store::View& view = store_.view();
-  std::vector<store::Ptr<Service>> found;
-  for (const auto& [id, service] : view.all<Service>()) {
-    if (filters.matches(*service)) {
-      found.push_back(service);
-    }
-  }
-  std::sort(found.begin(), found.end(), [](const auto& left, const auto& right) {
-    return model::natural_less(left->spec().name(), right->spec().name());
-  });
   v1::ListServicesResponse response;
-  for (const auto& service : found) {
-    *response.add_services() = shown(*service);
-    (*response.mutable_counts())[service->id()] = count_tasks(view, *service);
-  }
+  fill_page(
+      view.all<Service>(), request.after(), response,
+      [&](const Service& service) { return filters.matches(service); },
+      [&](const Service& service) {
+        *response.add_services() = shown(service);
+        (*response.mutable_counts())[service.id()] = count_tasks(view, service);
+      });
   return response;
 }
 
@@ -155,22 +149,12 @@ Result<v1::ListTasksResponse> ControlApi::list_tasks(const v1::ListTasksRequest&
                                                      const rpc::CallContext& context) {
   const store::View& view = store_.view();
   SKEP_TRY_ASSIGN(const auto filters, Filters::for_tasks(request.filters(), view, self(context)));
+  const auto& services = filters.values("service");
   v1::ListTasksResponse response;
-  const auto add = [&](const store::ObjectMap<Task>& tasks) {
-    for (const auto& [id, task] : tasks) {
-      if (filters.matches(*task, view)) {
-        *response.add_tasks() = shown(*task);
-      }
-    }
-  };
-  const std::set<std::string> services(filters.values("service").begin(),
-                                       filters.values("service").end());
-  if (services.empty()) {
-    add(view.all<Task>());
-  }
-  for (const auto& id : services) {
-    add(view.tasks_of_service(id));
-  }
+  fill_page(
+      services.size() == 1 ? view.tasks_of_service(services.front()) : view.all<Task>(),
+      request.after(), response, [&](const Task& task) { return filters.matches(task, view); },
+      [&](const Task& task) { *response.add_tasks() = shown(task); });
   return response;
 }
 
@@ -186,13 +170,14 @@ Result<v1::ListNodesResponse> ControlApi::list_nodes(const v1::ListNodesRequest&
                                                      const rpc::CallContext& context) {
   SKEP_TRY_ASSIGN(const auto filters, Filters::for_nodes(request.filters()));
   v1::ListNodesResponse response;
-  for (const auto& [id, node] : store_.view().all<Node>()) {
-    if (filters.matches(*node)) {
-      Node& added = *response.add_nodes();
-      added = *node;
-      config_.add_manager_status(added);
-    }
-  }
+  fill_page(
+      store_.view().all<Node>(), request.after(), response,
+      [&](const Node& node) { return filters.matches(node); },
+      [&](const Node& node) {
+        Node& added = *response.add_nodes();
+        added = node;
+        config_.add_manager_status(added);
+      });
   response.set_self(self(context));
   return response;
 }

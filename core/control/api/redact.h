@@ -1,6 +1,7 @@
 #pragma once
 
-// What the control API never shows: registry credentials and the content of secrets. Pure.
+// What the control API never shows: registry credentials, the content of secrets, and which nodes were removed (a
+// list that grows with every one, which only managers need). Pure.
 
 #include "skep/model.pb.h"
 

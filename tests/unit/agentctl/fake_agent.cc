@@ -57,6 +57,23 @@ bool has_filter(const google::protobuf::RepeatedPtrField<control::v1::Filter>& f
   return !named;
 }
 
+/// As managers cut their lists: in order of id, `page_rows` at a time.
+template <class Rows, class Request, class Response, class Add>
+void fill_fake_page(const Rows& rows, std::size_t page_rows, const Request& request, Response& response,
+                    const Add& add) {
+  std::multimap<std::string, typename Rows::value_type> sorted;
+  for (const auto& row : rows) {
+    sorted.emplace(row.id(), row);
+  }
+  std::size_t given = 0;
+  for (auto it = sorted.upper_bound(request.after()); it != sorted.end(); ++it) {
+    if (page_rows > 0 && given++ == page_rows) {
+      return response.set_next(std::prev(it)->first);
+    }
+    add(it->second);
+  }
+}
+
 }  // namespace
 
 FakeAgent::FakeAgent() {
@@ -235,22 +252,23 @@ void FakeAgent::serve_services() {
       });
   table.on_sync<control::v1::methods::ListServices>(
       [this](const auto& request) -> Result<control::v1::ListServicesResponse> {
-        control::v1::ListServicesResponse answer;
+        std::vector<model::v1::Service> found;
         for (const auto& [id, service] : services) {
-          if (!has_filter(request.filters(), "name", service.spec().name())) {
-            continue;
-          }
-          *answer.add_services() = service;
-          auto& counts = (*answer.mutable_counts())[id];
-          counts.set_desired(service.spec().replicated().replicas());
-          for (const auto& task : tasks) {
-            counts.set_running(
-                counts.running() +
-                (task.service_id() == id && task.status().state() == model::v1::TASK_STATE_RUNNING
-                     ? 1
-                     : 0));
+          if (has_filter(request.filters(), "name", service.spec().name())) {
+            found.push_back(service);
           }
         }
+        control::v1::ListServicesResponse answer;
+        fill_fake_page(found, page_rows, request, answer, [&](const model::v1::Service& service) {
+          *answer.add_services() = service;
+          auto& counts = (*answer.mutable_counts())[service.id()];
+          counts.set_desired(service.spec().replicated().replicas());
+          for (const auto& task : tasks) {
+            const bool runs = task.service_id() == service.id() &&
+                              task.status().state() == model::v1::TASK_STATE_RUNNING;
+            counts.set_running(counts.running() + (runs ? 1 : 0));
+          }
+        });
         return answer;
       });
   table.on_sync<control::v1::methods::ListTasks>(
@@ -260,12 +278,15 @@ void FakeAgent::serve_services() {
         if (on_poll) {
           on_poll(*this);
         }
-        control::v1::ListTasksResponse answer;
+        std::vector<model::v1::Task> found;
         for (const auto& task : tasks) {
           if (has_filter(request.filters(), "service", task.service_id())) {
-            *answer.add_tasks() = task;
+            found.push_back(task);
           }
         }
+        control::v1::ListTasksResponse answer;
+        fill_fake_page(found, page_rows, request, answer,
+                       [&](const model::v1::Task& task) { *answer.add_tasks() = task; });
         return answer;
       });
   table.on_sync<control::v1::methods::GetTask>(
@@ -283,9 +304,10 @@ void FakeAgent::serve_services() {
 
 void FakeAgent::serve_nodes() {
   table.on_sync<control::v1::methods::ListNodes>(
-      [this](const auto&) -> Result<control::v1::ListNodesResponse> {
+      [this](const auto& request) -> Result<control::v1::ListNodesResponse> {
         control::v1::ListNodesResponse answer;
-        answer.mutable_nodes()->Assign(nodes.begin(), nodes.end());
+        fill_fake_page(nodes, page_rows, request, answer,
+                       [&](const model::v1::Node& node) { *answer.add_nodes() = node; });
         answer.set_self("node1");
         return answer;
       });

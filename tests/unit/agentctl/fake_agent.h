@@ -41,6 +41,7 @@ struct FakeAgent {
   std::vector<control::v1::ServiceLogLine> log_lines;
   std::int64_t container_log_time = 0;  ///< when every container wrote its line
   std::uint64_t version = 10;
+  std::size_t page_rows = 0;  ///< of services, tasks and nodes in one answer; 0: all
 
   // what was asked
   agent::v1::InitRequest init_request;
