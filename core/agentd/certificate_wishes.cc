@@ -56,4 +56,12 @@ Result<link::Credentials> renewed(const ca::v1::RenewResponse& reply,
   return fresh;
 }
 
+Result<link::Credentials> Renewals::answered(std::uint64_t asked, const Result<ca::v1::RenewResponse>& reply,
+                                             const link::Credentials& credentials, WallTime now) const {
+  if (asked != last_) {
+    return Error{Code::kUnavailable, "another certificate was asked for meanwhile", "RENEWED_AGAIN"};
+  }
+  return reply ? renewed(*reply, credentials, now) : Result<link::Credentials>(reply.error());
+}
+
 }  // namespace skep::agentd

@@ -3,6 +3,7 @@
 // What a node does with its certificate when the managers tell what they wish. Pure; also what nodes of the
 // simulator do.
 
+#include <cstdint>
 #include <optional>
 
 #include "core/link/tls.h"
@@ -22,5 +23,20 @@ bool must_renew(const dispatch::v1::SessionMessage& message, const link::Credent
 /// What a renewal brought. kUnauthenticated: no other node would accept it now.
 Result<link::Credentials> renewed(const ca::v1::RenewResponse& reply,
                                   const link::Credentials& credentials, WallTime now);
+
+/// Which of the answers to a node's renewals counts: that to the last question. An earlier one that comes late may
+/// be of the root of before, and the managers may count on the root that the node already named.
+class Renewals {
+ public:
+  /// A certificate is asked for. The number goes with the answer.
+  std::uint64_t ask() { return ++last_; }
+  /// renewed(), or the answer's error. kUnavailable RENEWED_AGAIN: another was asked for meanwhile, whose answer came
+  /// or is to come; this one changes nothing.
+  [[nodiscard]] Result<link::Credentials> answered(std::uint64_t asked, const Result<ca::v1::RenewResponse>& reply,
+                                                   const link::Credentials& credentials, WallTime now) const;
+
+ private:
+  std::uint64_t last_ = 0;
+};
 
 }  // namespace skep::agentd

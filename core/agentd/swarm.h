@@ -82,7 +82,7 @@ class Swarm {
   void learn(const dispatch::v1::SessionMessage& message);
   void renew();
   void fetch_certificate(std::function<void(const Status&)> done);  // in the role this node has now
-  Status take_certificate(const ca::v1::RenewResponse& reply);
+  Status take_certificate(Result<link::Credentials> answer);
   [[nodiscard]] std::optional<link::Role> certificate_role() const;
   ManagerCaller::Local local_manager() const;
 

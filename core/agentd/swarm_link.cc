@@ -91,7 +91,7 @@ Status Swarm::first_listen(const agent::v1::InitRequest& request) {
 
 void Swarm::certify_self() {
   const store::View& view = manager_->store().view();
-  (void)security_->renewal_asked();  // an answer under way is for the key of before
+  (void)security_->renewals().ask();  // an answer under way is for the key of before
   auto key = link::make_request();
   auto certificate = key ? control::certify(view, membership_->node_id(), key->request, env_.clock.wall_now())
                          : Result<std::string>(key.error());
@@ -175,17 +175,15 @@ void Swarm::fetch_certificate(std::function<void(const Status&)> done) {
   message.set_request(*request);
   rpc::call<ca::v1::methods::Renew>(
       *node_caller_, std::string(kManagerTarget), message, {.deadline = 15s},
-      member_.wrap([this, asked = security_->renewal_asked(),
+      member_.wrap([this, asked = security_->renewals().ask(),
                     done = std::move(done)](const Result<ca::v1::RenewResponse>& reply) {
-        if (!security_->is_newest(asked)) {
-          return done(Error{Code::kUnavailable, "another certificate was asked for meanwhile"});
-        }
-        done(reply ? take_certificate(*reply) : Status(reply.error()));
+        done(take_certificate(
+            security_->renewals().answered(asked, reply, *credentials_, env_.clock.wall_now())));
       }));
 }
 
-Status Swarm::take_certificate(const ca::v1::RenewResponse& reply) {
-  SKEP_TRY_ASSIGN(const link::Credentials fresh, renewed(reply, *credentials_, env_.clock.wall_now()));
+Status Swarm::take_certificate(Result<link::Credentials> answer) {
+  SKEP_TRY_ASSIGN(const link::Credentials fresh, std::move(answer));
   SKEP_TRY_ASSIGN(const auto facts, link::read_certificate(fresh.pair.certificate));
   if (facts.identity.role != link::Role::kManager && membership_->manager()) {
     // Its voice still counts until the log has let it go.

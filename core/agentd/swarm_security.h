@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "core/agentd/certificate_wishes.h"
 #include "core/agentd/data_key.h"
 #include "core/agentd/locked_certificate.h"
 #include "core/agentd/swarm.h"
@@ -46,10 +47,7 @@ class Swarm::Security {
   void note_tls();
   /// The renewal is planned anew, or under way.
   void renewal_planned() { renewal_wished_ = false; }
-  /// A certificate is asked for. A late answer must not replace that of a later question: the managers may count on
-  /// the root that the node already named.
-  std::uint64_t renewal_asked() { return ++renewals_asked_; }
-  [[nodiscard]] bool is_newest(std::uint64_t asked) const { return asked == renewals_asked_; }
+  [[nodiscard]] Renewals& renewals() { return renewals_; }
   void renewal_ended(const Status& status) { renewal_failed_ = status ? "" : status.error().message; }
   /// It expired, or is not valid yet: no other node accepts it.
   [[nodiscard]] bool certificate_useless() const;
@@ -80,7 +78,7 @@ class Swarm::Security {
   model::v1::TlsInfo tls_;
   bool renewal_wished_ = false;
   std::string renewal_failed_;
-  std::uint64_t renewals_asked_ = 0;
+  Renewals renewals_;
   TimerId wrap_timer_ = 0;
   bool dropping_ = false;  // manager's state of a worker is still to be removed
   TimerId drop_timer_ = 0;

@@ -86,18 +86,21 @@ void NodeCertificate::renew() {
   hooks_.asks();
   rpc::call<ca::v1::methods::Renew>(
       *managers_, std::string(agentd::kManagerTarget), request, {.deadline = 15s},
-      [this, alive = std::weak_ptr<char>(alive_), serial = ++asked_](const Result<ca::v1::RenewResponse>& reply) {
-        if (alive.expired() || serial != asked_) {
+      [this, alive = std::weak_ptr<char>(alive_), asked = renewals_.ask()](const Result<ca::v1::RenewResponse>& reply) {
+        if (alive.expired()) {
+          return;
+        }
+        auto fresh = renewals_.answered(asked, reply, own_, env_->clock.wall_now());
+        if (!fresh && fresh.error().reason == "RENEWED_AGAIN") {
           return;  // a later answer knows more
         }
-        if (!reply || !take_renewed(*reply)) {
+        if (!fresh || !take_renewed(*std::move(fresh))) {
           renew_in(kRenewAgain);
         }
       });
 }
 
-Status NodeCertificate::take_renewed(const ca::v1::RenewResponse& reply) {
-  SKEP_TRY_ASSIGN(link::Credentials fresh, agentd::renewed(reply, own_, env_->clock.wall_now()));
+Status NodeCertificate::take_renewed(link::Credentials fresh) {
   if (manager_ && role_of(fresh) != link::Role::kManager) {
     return Error{Code::kUnavailable, "this manager is being demoted; it becomes a worker first"};
   }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "core/agentd/certificate_wishes.h"
 #include "core/link/tls.h"
 #include "skep/ca.pb.h"
 #include "skep/dispatch.pb.h"
@@ -40,7 +41,7 @@ class NodeCertificate {
  private:
   void renew();
   void renew_in(Duration wait);
-  Status take_renewed(const ca::v1::RenewResponse& reply);
+  Status take_renewed(link::Credentials fresh);
 
   const std::string id_;
   const Hooks hooks_;
@@ -53,7 +54,7 @@ class NodeCertificate {
   bool manager_ = false;
   bool renewal_wished_ = false;
   TimerId timer_ = 0;
-  std::uint64_t asked_ = 0;
+  agentd::Renewals renewals_;
   std::shared_ptr<char> alive_;  // of the agent
 };
 

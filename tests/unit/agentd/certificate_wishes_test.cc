@@ -71,5 +71,40 @@ TEST_F(CertificateWishes, ARenewalThatNobodyWouldAcceptNowIsNotTaken) {
   EXPECT_EQ(late.error().reason, "CERTIFICATE_EXPIRED");
 }
 
+TEST_F(CertificateWishes, ALateAnswerToAnEarlierRenewalChangesNothing) {
+  const auto answer_of = [this](const link::CertifiedKey& root) {
+    ca::v1::RenewResponse reply;
+    reply.set_certificate(*link::sign_request(root, *link::request_for(node.pair.key), {"n1", link::Role::kWorker, "c1"},
+                                              kNow, 2h));
+    reply.set_root(root.certificate);
+    return Result<ca::v1::RenewResponse>(reply);
+  };
+  Renewals renewals;
+  const auto before = renewals.ask();  // of the old root, asked before the rotation began
+  const auto now = renewals.ask();
+  const auto early = renewals.answered(before, answer_of(old), node, kNow);
+  ASSERT_FALSE(early) << "it comes first, and the other is still to come";
+  EXPECT_EQ(early.error().reason, "RENEWED_AGAIN");
+  const auto taken = renewals.answered(now, answer_of(fresh), node, kNow);
+  ASSERT_TRUE(taken) << taken.error().message;
+  EXPECT_EQ(taken->roots, fresh.certificate);
+  const auto late = renewals.answered(before, answer_of(old), *taken, kNow);
+  ASSERT_FALSE(late) << "the managers know that this node has the new root";
+  EXPECT_EQ(late.error().code, Code::kUnavailable);
+  EXPECT_EQ(late.error().reason, "RENEWED_AGAIN");
+}
+
+TEST_F(CertificateWishes, AnAnswerThatIsNoneIsToldAsItIs) {
+  Renewals renewals;
+  const auto first = renewals.ask();
+  const auto refused = renewals.answered(first, Error{Code::kPermissionDenied, "no", "REMOVED"}, node, kNow);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().reason, "REMOVED");
+  const auto second = renewals.ask();
+  const auto overtaken = renewals.answered(first, Error{Code::kPermissionDenied, "no", "REMOVED"}, node, kNow);
+  EXPECT_EQ(overtaken.error().reason, "RENEWED_AGAIN");
+  EXPECT_EQ(renewals.answered(second, Error{Code::kTimeout, "late"}, node, kNow).error().code, Code::kTimeout);
+}
+
 }  // namespace
 }  // namespace skep::agentd
