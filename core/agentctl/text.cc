@@ -183,7 +183,8 @@ Result<WallTime> parse_moment(std::string_view text, WallTime now) {
       Code::kInvalidArgument,
       fmt::format("'{}' is not a time: give RFC 3339 (2026-11-21T05:00:00Z), unix seconds or a "
                   "duration before now (10m)",
-                  text)};
+                  text),
+      "USAGE"};
   std::int64_t whole = 0;
   if (const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), whole);
       error == std::errc{} && end == text.data() + text.size()) {

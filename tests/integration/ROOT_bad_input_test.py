@@ -25,6 +25,7 @@ WRONG = [
     (2, ("names no target", "target=PATH"), (*CREATE, "--mount", "type=volume,src=data", "web:1")),
     (2, ("'web' is not SERVICE=REPLICAS", "web=3"), ("service", "scale", "web")),
     (2, ("no field '.Nme'", "did you mean 'Name'?"), ("service", "ls", "--format", "{{.Nme}}")),
+    (2, ("--since: 'soon' is not a time", "give RFC 3339"), ("service", "logs", "--since", "soon", "web")),
     (2, ("unknown key 'colour'", "keys are id, name"), ("service", "ls", "--filter", "colour=red")),
     (1, ("service name 'a b' is invalid", "letters, digits"), (*CREATE, "--name", "a b", "web:1")),
     (1, ("name must be 63 characters or fewer",), (*CREATE, "--name", "x" * 64, "web:1")),
@@ -166,6 +167,18 @@ class BadInput(SkepTest):
         self.assertIn("1 node not available for new tasks", self.pending(agent, "late"))
         agent.ctl("node", "update", "--availability", "active", node)
         agent.wait_running("late", 1)
+
+    def test_a_user_whom_only_the_node_can_look_up_is_said_by_the_task(self):
+        agent = self.swarm()
+        self.web_image(agent)
+        for user, says in (("NOSUCH", "user 'NOSUCH' is not in the container's /etc/passwd: use one that is, or a number"),
+                           ("0:NOSUCH", "group 'NOSUCH' is not in the container's /etc/group: use one that is, or a number")):
+            with self.subTest(user):
+                agent.ctl(*CREATE, "--name", "web", "--restart-condition", "none", "--user", user, "web:1")
+                self.assertIn(says, self.ended(agent, "web"))
+                agent.ctl("service", "rm", "web")
+        agent.ctl(*CREATE, "--name", "web", "--user", "1234:5678", "web:1")
+        agent.wait_running("web", 1)
 
     def test_an_image_that_cannot_be_had_rejects_the_task_and_comes_when_it_is_there(self):
         agent = self.swarm()

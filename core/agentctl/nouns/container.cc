@@ -227,7 +227,7 @@ Result<WallTime> parse_until(Context& context, const LogsOptions& options, runti
   if (options.until.empty()) {
     return std::numeric_limits<WallTime>::max();
   }
-  SKEP_TRY_ASSIGN(const WallTime until, parse_moment(options.until, context.clock.wall_now()));
+  SKEP_TRY_ASSIGN(const WallTime until, parse_moment_flag(context, "--until", options.until));
   if (request.follow() && until > context.clock.wall_now()) {
     return Error{Code::kUnimplemented,
                  fmt::format("--follow up to '{}', which is still to come, is not there yet: leave --follow out",

@@ -35,9 +35,13 @@ Result<std::int64_t> parse_tail(const std::string& text) {
   return static_cast<std::int64_t>(*number);
 }
 
+Result<WallTime> parse_moment_flag(Context& context, std::string_view flag, const std::string& text) {
+  auto moment = parse_moment(text, context.clock.wall_now());
+  return moment ? moment : std::move(moment).error().with_context(flag);
+}
+
 Result<WallTime> parse_since(Context& context, const LogFlags& flags) {
-  return flags.since.empty() ? Result<WallTime>(WallTime{0})
-                             : parse_moment(flags.since, context.clock.wall_now());
+  return flags.since.empty() ? Result<WallTime>(WallTime{0}) : parse_moment_flag(context, "--since", flags.since);
 }
 
 }  // namespace skep::ctl

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "skep/env.h"
 #include "skep/result.h"
@@ -27,6 +28,8 @@ void add_log_flags(Command& command, LogFlags& flags, std::string tail_help);
 
 /// Lines of --tail: -1 for "all".
 Result<std::int64_t> parse_tail(const std::string& text);
+/// The moment that `flag` ("--until") names. kInvalidArgument USAGE, as for every flag that cannot be read.
+Result<WallTime> parse_moment_flag(Context& context, std::string_view flag, const std::string& text);
 /// Moment of --since; 0 when it was not given.
 Result<WallTime> parse_since(Context& context, const LogFlags& flags);
 

@@ -133,7 +133,11 @@ TEST_F(CliTest, ContainerLogsEndBeforeAMoment) {
   EXPECT_EQ(cli.run({"container", "logs", "--until", "1970-01-01T00:00:03Z", "0123"}).out, "hello\n");
   EXPECT_EQ(cli.run({"logs", "--until", "1970-01-01T00:00:02Z", "0123"}).out, "hello\n");
   EXPECT_EQ(cli.run({"logs", "--until", "1970-01-01T00:00:01Z", "0123"}).out, "");
-  EXPECT_EQ(cli.run({"logs", "--until", "whenever", "0123"}).exit_code, 1) << "as --since";
+  for (const std::string flag : {"--since", "--until"}) {
+    const auto unread = cli.run({"logs", flag, "whenever", "0123"});
+    EXPECT_EQ(unread.exit_code, 2) << "as --tail";
+    EXPECT_THAT(unread.err, HasSubstr(flag + ": 'whenever' is not a time: give RFC 3339"));
+  }
   const auto future = cli.run({"logs", "-f", "--until", "2200-01-01T00:00:00Z", "0123"});
   EXPECT_EQ(future.exit_code, 10);
   EXPECT_THAT(future.err, HasSubstr("leave --follow out"));

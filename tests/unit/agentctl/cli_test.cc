@@ -225,6 +225,7 @@ TEST_F(CliTest, ServiceLogsNameTaskAndNode) {
   agent.log_lines = {line};
   EXPECT_EQ(cli.run({"service", "logs", "web"}).out, "unknown00000@alpha    | hello\n");
   EXPECT_EQ(cli.run({"service", "logs", "--tail", "x", "web"}).exit_code, 2);
+  EXPECT_EQ(cli.run({"service", "logs", "--since", "x", "web"}).exit_code, 2);
   const auto missing = cli.run({"service", "logs", "nope"});
   EXPECT_EQ(missing.exit_code, 3);
   EXPECT_THAT(missing.err, HasSubstr("'agentctl service ls' lists services"));

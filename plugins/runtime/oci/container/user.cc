@@ -84,7 +84,7 @@ Result<std::uint32_t> resolve_group(std::string_view group, const std::vector<Gr
     return *gid;
   }
   return Error{Code::kInvalidArgument,
-               "group '" + std::string(group) + "' is not in the image's /etc/group: use one that is, "
+               "group '" + std::string(group) + "' is not in the container's /etc/group: use one that is, "
                "or a number",
                "UNKNOWN_GROUP"};
 }
@@ -121,7 +121,7 @@ Result<User> resolve_user(std::string_view user, const std::vector<std::string>&
     found.uid = *number;
   } else {
     return Error{Code::kInvalidArgument,
-                 "user '" + std::string(wanted) + "' is not in the image's /etc/passwd: use one that "
+                 "user '" + std::string(wanted) + "' is not in the container's /etc/passwd: use one that "
                  "is, or a number",
                  "UNKNOWN_USER"};
   }
