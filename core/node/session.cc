@@ -288,11 +288,7 @@ void Session::on_flushed(const std::vector<dispatch::v1::TaskStatusUpdate>& upda
 }
 
 void Session::drop_unknown() {
-  for (const auto& update : statuses_.batch(static_cast<std::size_t>(-1))) {
-    if (!hooks_.is_known(update.task_id())) {
-      statuses_.forget(update.task_id());
-    }
-  }
+  statuses_.keep([this](const std::string& task_id) { return hooks_.is_known(task_id); });
 }
 
 void Session::arm_description() {

@@ -81,10 +81,12 @@ void StatusQueue::note(const std::string& task_id, const model::v1::TaskStatus& 
 
 std::vector<dispatch::v1::TaskStatusUpdate> StatusQueue::batch(std::size_t limit) const {
   std::vector<dispatch::v1::TaskStatusUpdate> updates;
+  std::size_t bytes = 0;
   for (const auto& [id, status] : pending_) {
-    if (updates.size() == limit) {
+    if (updates.size() == limit || bytes > kBatchBytes) {
       break;
     }
+    bytes += status.ByteSizeLong();
     auto& update = updates.emplace_back();
     update.set_task_id(id);
     *update.mutable_status() = status;

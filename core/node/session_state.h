@@ -4,6 +4,7 @@
 // other, and which statuses managers have not acknowledged yet.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -52,10 +53,15 @@ class AssignmentTracker {
 class StatusQueue {
  public:
   void note(const std::string& task_id, const model::v1::TaskStatus& status);
-  /// Nobody waits for it any more.
-  void forget(const std::string& task_id) { pending_.erase(task_id); }
+  /// A batch ends with the update that makes it larger than this: drivers tell errors of any length, and a request
+  /// of more than 16 MiB would not be taken, again and again.
+  static constexpr std::size_t kBatchBytes = 1 << 20;
   /// At most `limit` updates; they stay queued until acknowledged.
   [[nodiscard]] std::vector<dispatch::v1::TaskStatusUpdate> batch(std::size_t limit) const;
+  /// Forgets what nobody waits for any more.
+  void keep(const std::function<bool(const std::string& task_id)>& wanted) {
+    std::erase_if(pending_, [&](const auto& entry) { return !wanted(entry.first); });
+  }
   /// A newer status of the same task stays.
   void acknowledge(const std::vector<dispatch::v1::TaskStatusUpdate>& updates);
   [[nodiscard]] bool empty() const { return pending_.empty(); }

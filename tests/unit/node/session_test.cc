@@ -114,6 +114,29 @@ TEST(StatusQueue, KeepsTheLatestStatusUntilItIsAcknowledged) {
   EXPECT_TRUE(queue.empty());
 }
 
+TEST(StatusQueue, ABatchFitsAMessageHoweverMuchDriversSay) {
+  StatusQueue queue;
+  model::v1::TaskStatus status;
+  status.set_error(std::string(60'000, 'x'));
+  for (int i = 0; i < 500; ++i) {
+    queue.note("t" + std::to_string(i), status);
+  }
+  int batches = 0;
+  while (!queue.empty()) {
+    const auto sent = queue.batch(500);
+    ASSERT_FALSE(sent.empty());
+    ASSERT_LE(sent.size(), StatusQueue::kBatchBytes / 60'000 + 1);
+    queue.acknowledge(sent);
+    ++batches;
+  }
+  EXPECT_GE(batches, 25);
+  queue.note("t1", status);
+  queue.note("t2", status);
+  queue.keep([](const std::string& id) { return id == "t2"; });
+  ASSERT_EQ(queue.batch(500).size(), 1U);
+  EXPECT_EQ(queue.batch(500)[0].task_id(), "t2");
+}
+
 class SessionTest : public ::testing::Test, public World {
  public:
   SessionTest() { start_agent(); }
