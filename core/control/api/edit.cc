@@ -212,6 +212,12 @@ Result<Edit<Node>> update_node(const store::View& view,
   }
   SKEP_TRY(check_version("node", known->id(), request.version(), known->meta().version()));
   SKEP_TRY(model::validate_node_spec(request.spec()));
+  if (const std::size_t bytes = request.spec().ByteSizeLong(); bytes > kNodeSpecBytesMax) {
+    return Error{Code::kInvalidArgument,
+                 "name and labels of node '" + known->id() + "' have " + std::to_string(bytes) +
+                     " bytes, at most " + std::to_string(kNodeSpecBytesMax) + " are allowed; use shorter labels",
+                 "SPEC_TOO_LARGE"};
+  }
   if (known->spec().role() == model::v1::NODE_ROLE_MANAGER &&
       request.spec().role() != model::v1::NODE_ROLE_MANAGER) {
     std::size_t managers = 0;

@@ -27,6 +27,7 @@ struct Edit {
 
 inline constexpr std::size_t kOperationIdsKept = 16;            // per object
 inline constexpr std::size_t kServiceSpecBytesMax = 128 << 10;  // a task must fit a stream chunk
+inline constexpr std::size_t kNodeSpecBytesMax = 64 << 10;      // a node with its description, too
 
 /// kInvalidArgument; kAlreadyExists for a name or published port in use; kNotFound for a network or
 /// secret it names. `names_in_flight`: of services whose creation is not committed yet.

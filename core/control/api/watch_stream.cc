@@ -3,36 +3,53 @@
 #include <utility>
 
 #include "core/control/api/redact.h"
+#include "skep/envelope.h"
 
 namespace skep::control {
 namespace {
 
 using store::Table;
 
+/// What wraps an object in an event: version, action, table, lengths.
+constexpr std::size_t kWrapBytes = 1 << 10;
+
+void fit(model::v1::Service& service) {
+  if (service.ByteSizeLong() + kWrapBytes > rpc::kChunkMax) {
+    service.clear_previous_spec();  // two of the largest specifications are more than a chunk
+  }
+}
+template <class T>
+void fit(T& /*object*/) {}
+
 /// The serialised object without what nobody may see.
 template <class T>
 std::string shown_as(const google::protobuf::MessageLite& object) {
   T copy = static_cast<const T&>(object);
   redact(copy);
+  fit(copy);
   return copy.SerializeAsString();
 }
 
 std::string shown(Table table, const google::protobuf::MessageLite& object) {
   switch (table) {
+    case Table::kCluster:
+      return shown_as<model::v1::Cluster>(object);
+    case Table::kNode:
+      return shown_as<model::v1::Node>(object);
     case Table::kService:
       return shown_as<model::v1::Service>(object);
     case Table::kTask:
       return shown_as<model::v1::Task>(object);
+    case Table::kNetwork:
+      return shown_as<model::v1::Network>(object);
     case Table::kSecret:
       return shown_as<model::v1::Secret>(object);
-    case Table::kCluster:
-    case Table::kNode:
-    case Table::kNetwork:
     case Table::kConfig:
+      return shown_as<model::v1::Config>(object);
     case Table::kVolume:
-      break;
+      break;  // no object of it exists yet
   }
-  return object.SerializeAsString();
+  return "";
 }
 
 const char* action_name(store::Action action) {

@@ -49,6 +49,79 @@ TEST(ControlApi, AWatchGivesWhatIsThereAndThenChanges) {
   EXPECT_EQ(ended.error().reason, "SNAPSHOT_AGAIN");
 }
 
+/// The objects of `table` as a watcher gets them. T: their type.
+template <class T>
+std::vector<T> watched(Api& api, const std::string& table) {
+  std::vector<T> seen;
+  v1::WatchRequest request;
+  request.add_tables(table);
+  auto stream = rpc::open<methods::Watch>(
+      *api.user, "core", request, {.deadline = 0ms},
+      [&](const v1::WatchEvent& event) {
+        if (event.table() == table) {
+          EXPECT_TRUE(seen.emplace_back().ParseFromString(event.object()));
+        }
+      },
+      [](const Status& status) { ADD_FAILURE() << status.error().message; });
+  api.world.loop.advance(10ms);
+  stream->cancel();
+  return seen;
+}
+
+TEST(ControlApi, AWatchShowsNoKeysOfTheSwarm) {
+  Api api;
+  model::v1::Cluster cluster = *api.view().cluster();
+  cluster.set_unlock_key("unlock");
+  cluster.mutable_root_ca()->set_certificate("certificate");
+  cluster.mutable_root_ca()->set_key("key");
+  cluster.mutable_root_ca()->set_worker_secret("worker");
+  cluster.mutable_root_ca()->set_manager_secret("manager");
+  cluster.mutable_root_ca()->mutable_rotation()->set_key("next");
+  api.put(cluster);
+  const auto seen = watched<model::v1::Cluster>(api, "cluster");
+  ASSERT_EQ(seen.size(), 1U);
+  EXPECT_EQ(seen[0].spec().name(), "default");
+  EXPECT_EQ(seen[0].unlock_key(), "");
+  EXPECT_EQ(seen[0].root_ca().certificate(), "certificate") << "that is for everybody";
+  EXPECT_EQ(seen[0].root_ca().key(), "");
+  EXPECT_EQ(seen[0].root_ca().worker_secret(), "");
+  EXPECT_EQ(seen[0].root_ca().manager_secret(), "");
+  EXPECT_EQ(seen[0].root_ca().rotation().key(), "");
+}
+
+TEST(ControlApi, AWatchShowsTheLargestServiceToo) {
+  Api api;
+  auto request = web();
+  (*request.mutable_spec()->mutable_labels())["filler"] = std::string(130'900, 'x');
+  const Service made = api.create(request);
+  auto update = api.update_of(made);
+  update.mutable_spec()->mutable_task()->set_force_update(1);
+  ASSERT_TRUE(api.ask<methods::UpdateService>(update));
+  ASSERT_TRUE(api.view().service_by_name("web")->has_previous_spec());
+  const auto seen = watched<Service>(api, "service");
+  ASSERT_EQ(seen.size(), 1U);
+  EXPECT_EQ(seen[0].spec().labels().at("filler").size(), 130'900U);
+  EXPECT_FALSE(seen[0].has_previous_spec()) << "both do not fit one event";
+}
+
+TEST(ControlApi, LabelsOfANodeHaveABound) {
+  Api api;
+  v1::GetNodeRequest get;
+  get.set_ref("self");
+  const auto self = api.ask<methods::GetNode>(get);
+  ASSERT_TRUE(self);
+  v1::UpdateNodeRequest request;
+  request.set_ref("self");
+  request.set_version(self->node().meta().version());
+  *request.mutable_spec() = self->node().spec();
+  (*request.mutable_spec()->mutable_labels())["filler"] = std::string(70'000, 'x');
+  const auto refused = api.ask<methods::UpdateNode>(request);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().reason, "SPEC_TOO_LARGE");
+  (*request.mutable_spec()->mutable_labels())["filler"] = std::string(60'000, 'x');
+  EXPECT_TRUE(api.ask<methods::UpdateNode>(request));
+}
+
 TEST(ControlApi, AWatcherThatDoesNotReadIsToldWhereToResume) {
   Api api;
   const Service made = api.create(web());
