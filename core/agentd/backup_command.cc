@@ -134,14 +134,21 @@ std::string describe(const std::string& file, const Contents& contents) {
   return text + "\n";
 }
 
+Status check_certificate(const std::string& certificate) {
+  const auto digest = link::certificate_digest(certificate);
+  return digest ? ok() : Status(digest.error());
+}
+
 /// What a swarm cannot do without.
 Status check_state(const std::string& file, const Contents& contents, const store::Store& store) {
   const auto cluster = store.view().cluster();
   if (cluster == nullptr || cluster->id() != contents.header.cluster_id()) {
     return damaged(file, "it holds no swarm");
   }
-  if (auto pair = link::check_pair({cluster->root_ca().certificate(), cluster->root_ca().key()});
-      !pair) {
+  const model::v1::RootCa& root = cluster->root_ca();
+  const Status pair = root.key().empty() ? check_certificate(root.certificate())
+                                         : link::check_pair({root.certificate(), root.key()});
+  if (!pair) {
     return damaged(file, "its root certificate is of no use: " + pair.error().message);
   }
   return ok();

@@ -5,8 +5,7 @@
 #include "core/agentd/credentials.h"
 #include "core/agentd/identity.h"
 #include "core/agentd/swarm_security.h"
-#include "core/control/ca/ca.h"
-#include "core/control/ca/root_rotation.h"
+#include "core/control/ca/outside_signing.h"
 #include "skep/ca.methods.h"
 #include "skep/log.h"
 
@@ -90,25 +89,35 @@ Status Swarm::first_listen(const agent::v1::InitRequest& request) {
 }
 
 void Swarm::certify_self() {
-  const store::View& view = manager_->store().view();
-  (void)security_->renewals().ask();  // an answer under way is for the key of before
-  auto key = link::make_request();
-  auto certificate = key ? control::certify(view, membership_->node_id(), key->request, env_.clock.wall_now())
-                         : Result<std::string>(key.error());
-  Status status = certificate ? ok() : Status(certificate.error());
-  if (status) {
-    status = save_and_use({{*certificate, key->key},
-                           control::trusted_roots(view.cluster()->root_ca()),
-                           membership_->cluster_id(),
-                           membership_->node_id()});
-  }
-  if (!status) {
-    link_trouble_ = status.error().message;
+  const auto failed = [this](const Error& error) {
+    link_trouble_ = error.message;
     SKEP_ERROR("this manager has no certificate", {"cause", link_trouble_});
-    return;
+  };
+  const auto key = link::make_request();
+  auto order = key ? control::order_certificate(manager_->store().view(), membership_->node_id(), key->request)
+                   : Result<control::Order>(key.error());
+  if (!order) {
+    return failed(order.error());
   }
-  SKEP_INFO("this manager made itself a new certificate");
-  listen();
+  if (!order->root.key.empty()) {
+    order->outside.clear();  // without a certificate of its own it need not ask where it can sign
+  }
+  control::make_certificate(
+      env_, link_.https(), *order,
+      member_.wrap([this, failed, key = key->key, trusted = order->trusted](Result<std::string> certificate) {
+        (void)security_->renewals().ask();  // an answer under way is for the key of before
+        auto status = certificate ? save_and_use({{*std::move(certificate), key},
+                                                  trusted,
+                                                  membership_->cluster_id(),
+                                                  membership_->node_id()})
+                                  : Status(std::move(certificate).error());
+        if (!status) {
+          return failed(status.error());
+        }
+        SKEP_INFO("this manager has a new certificate");
+        link_trouble_.clear();
+        listen();
+      }));
 }
 
 ManagerCaller::Local Swarm::local_manager() const {

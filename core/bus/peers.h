@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 
+#include "core/bus/https_client.h"
 #include "skep/rpc.h"
 
 namespace skep::bus {
@@ -26,6 +27,9 @@ class Peers {
   virtual void refuse(const std::string& node_id, bool refused, std::uint64_t incarnation) = 0;
   /// Called from the loop whenever the last connection to or from a node broke or closed.
   virtual void set_on_gone(std::function<void(const std::string& node_id)> on_gone) = 0;
+  /// For servers outside the swarm, to which this node shows its certificate; as long as Peers. nullptr: none
+  /// can be reached.
+  virtual HttpsClient* https() { return nullptr; }
 };
 
 }  // namespace skep::bus

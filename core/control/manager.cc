@@ -97,7 +97,8 @@ Manager::Impl::Impl(Env& e, rpc::Caller& local, std::shared_ptr<store::StateBack
                            check_demotion(node_id, std::move(done));
                          },
                          [this](const std::string& node_id) { return is_member(node_id); },
-                         [this] { return count_votes(client->members()); }});
+                         [this] { return count_votes(client->members()); },
+                         peers == nullptr ? nullptr : peers->https()});
   removals = store.subscribe([this](const store::Commit& commit) {
     if (std::any_of(commit.events.begin(), commit.events.end(),
                     [](const auto& event) { return event.table == store::Table::kCluster; })) {

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/link/certificate_parts.h"
+#include "core/link/outside.h"
 
 namespace skep::link {
 namespace {
@@ -155,6 +156,8 @@ bool signed_by(const std::vector<CertificatePtr>& chain, const std::vector<Certi
   ::ERR_clear_error();
   return good;
 }
+
+std::string_view unit_name(Role role) { return unit_of(role); }
 
 std::string_view role_name(Role role) {
   switch (role) {

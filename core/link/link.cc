@@ -15,7 +15,8 @@ constexpr int kAcceptsPerTurn = 64;
 }  // namespace
 
 Link::Link(Env& env, const rpc::MethodTable& table, LinkOptions options)
-    : env_(env), table_(table), options_(std::move(options)) {}
+    : env_(env), table_(table), options_(std::move(options)),
+      https_(env, [this] { return context_ ? context_->credentials().pair : CertifiedKey{}; }) {}
 
 Link::~Link() {
   alive_.reset();

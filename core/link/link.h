@@ -12,6 +12,7 @@
 
 #include "core/bus/peers.h"
 #include "core/link/connection.h"
+#include "core/link/https.h"
 #include "core/link/tcp_socket.h"
 
 namespace skep::link {
@@ -50,6 +51,7 @@ class Link final : public bus::Peers {
   rpc::Caller& to(const std::string& node_id, const std::string& address) override;
   void refuse(const std::string& node_id, bool refused, std::uint64_t incarnation) override;
   void set_on_gone(std::function<void(const std::string& node_id)> on_gone) override;
+  bus::HttpsClient* https() override { return &https_; }
   /// Asked for every call of a node with a manager's certificate: a demoted one acts as a worker, also
   /// on connections that are open. Without it the certificate alone counts.
   void set_still_manager(std::function<bool(const std::string& node_id)> still_manager) {
@@ -102,6 +104,7 @@ class Link final : public bus::Peers {
   std::function<bool(const std::string&)> still_manager_;
   std::function<void(const std::string&, const Error&)> on_rejected_;
   std::function<void(const std::string&, std::uint64_t)> on_removed_;
+  HttpsSender https_;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 

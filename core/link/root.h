@@ -12,7 +12,8 @@
 namespace skep::link {
 
 /// The pair can be the root of a swarm: a certificate that may sign others, names its key
-/// (subjectKeyIdentifier) of a type we sign with, holds for another 30 days at least, and the key that belongs to it.
+/// (subjectKeyIdentifier) of a type we sign with, holds for another 30 days at least, and the key that belongs to it
+/// (empty: that is kept outside the swarm).
 /// kInvalidArgument BAD_ROOT, with what is wrong.
 Status check_root_pair(const CertifiedKey& root, WallTime now);
 

@@ -6,6 +6,7 @@
 
 #include "core/model/constraint.h"
 #include "core/model/defaults.h"
+#include "core/model/https_url.h"
 #include "core/model/names.h"
 #include "core/model/units.h"
 #include "core/model/validate_task.h"
@@ -153,6 +154,12 @@ Status validate_cluster_spec(const v1::ClusterSpec& spec) {
   }
   if (spec.snapshots_kept() > kSnapshotsKeptMax) {
     return invalid("max-snapshots is out of range: use 0 to " + std::to_string(kSnapshotsKeptMax));
+  }
+  if (spec.external_cas_size() > kExternalCasMax) {
+    return invalid("external-ca is given more than " + std::to_string(kExternalCasMax) + " times");
+  }
+  for (const v1::ExternalCa& authority : spec.external_cas()) {
+    SKEP_TRY(validate_external_ca(authority));
   }
   return validate_labels(spec.labels());
 }

@@ -6,6 +6,7 @@
 
 #include "core/agentctl/command.h"
 #include "core/agentctl/context.h"
+#include "core/agentctl/nouns/external_ca.h"
 #include "core/agentctl/nouns/nouns.h"
 #include "core/agentctl/nouns/swarm.h"
 #include "core/agentctl/nouns/without_agent.h"
@@ -18,6 +19,7 @@ namespace {
 
 struct InitOptions {
   agent::v1::InitRequest request;
+  ExternalCaFlag external;
   std::vector<std::string> settings;  ///< flags given that only a new swarm takes
 };
 
@@ -206,11 +208,16 @@ void add_init(Command& swarm) {
                    request.set_force_new_cluster(on);
                    return ok();
                  });
-  command.later("--external-ca", "spec",
-                "external certificate authorities come with a later version");
+  options->external.add_to(command, "Who signs certificates outside the swarm: protocol=cfssl,url=https://...");
   command.later("--data-path-addr", "string",
                 "it belongs to networks between nodes, which come with a later version");
-  command.run([options](Context& context, const auto&) { return init(context, *options); });
+  command.run([options](Context& context, const auto&) -> Result<int> {
+    SKEP_TRY_ASSIGN(*options->request.mutable_spec()->mutable_external_cas(), options->external.read(context));
+    if (options->external.given()) {
+      options->settings.emplace_back("--external-ca");
+    }
+    return init(context, *options);
+  });
 }
 
 Result<int> join(Context& context, const agent::v1::JoinRequest& request) {

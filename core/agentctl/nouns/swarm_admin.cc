@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/agentctl/context.h"
+#include "core/agentctl/nouns/external_ca.h"
 #include "core/agentctl/nouns/nouns.h"
 #include "core/agentctl/nouns/swarm.h"
 #include "core/agentctl/nouns/without_agent.h"
@@ -20,6 +21,7 @@ namespace methods = control::v1::methods;
 using SpecChange = std::function<void(model::v1::ClusterSpec&)>;
 
 constexpr int kConflictTries = 5;
+constexpr std::chrono::milliseconds kRotateLimit{30'000};  // authorities outside are asked
 constexpr Duration kLookAgain = std::chrono::milliseconds(250);
 
 /// Reads the swarm's settings, changes them and writes them back; again when somebody was faster.
@@ -42,12 +44,18 @@ Result<control::v1::UpdateClusterResponse> change_spec(Client& agent,
 
 struct UpdateOptions {
   std::vector<SpecChange> changes;
+  ExternalCaFlag external;
   std::optional<bool> autolock;
 };
 
 Result<int> update(Context& context, const Command& command, UpdateOptions& options) {
   if (options.autolock) {
     options.changes.emplace_back([on = *options.autolock](auto& spec) { spec.set_autolock(on); });
+  }
+  if (options.external.given()) {
+    SKEP_TRY_ASSIGN(auto list, options.external.read(context));
+    options.changes.emplace_back(
+        [list = std::move(list)](auto& spec) { *spec.mutable_external_cas() = list; });
   }
   if (options.changes.empty()) {
     context.out << help_text(command, "agentctl swarm update");
@@ -100,8 +108,8 @@ void add_update(Command& swarm) {
                  count_flag([&changes](std::uint64_t v) {
                    changes.emplace_back([v](auto& spec) { spec.set_snapshots_kept(v); });
                  }));
-  command.later("--external-ca", "spec",
-                "external certificate authorities come with a later version");
+  options->external.add_to(command, "Who signs certificates outside the swarm, instead of those before; \"\" for nobody",
+                           ExternalCaFlag::Empty::kClears);
   command.run([options, &command](Context& context, const auto&) {
     return update(context, command, *options);
   });
@@ -155,18 +163,31 @@ struct CaOptions {
   std::optional<std::string> certificate;
   std::optional<std::string> key;
   std::int64_t expiry = 0;
+  ExternalCaFlag external;
 };
 
 Status check(const CaOptions& options) {
   const bool others =
-      options.detach || options.quiet || options.expiry != 0 || options.certificate || options.key;
+      options.detach || options.quiet || options.expiry != 0 || options.certificate || options.key ||
+      options.external.given();
   if (!options.rotate && others) {
     return Error{Code::kInvalidArgument,
                  "--rotate flag required for every other flag of 'swarm ca'",
                  std::string(kUsageReason)};
   }
-  if (options.certificate.has_value() != options.key.has_value()) {
-    return Error{Code::kInvalidArgument, "--ca-cert and --ca-key must be given together",
+  if (options.external.given() && !options.certificate) {
+    return Error{Code::kInvalidArgument,
+                 "--external-ca demands --ca-cert, the root that it signs with; for the present root use "
+                 "'agentctl swarm update --external-ca'",
+                 std::string(kUsageReason)};
+  }
+  if (options.key && !options.certificate) {
+    return Error{Code::kInvalidArgument, "--ca-key demands --ca-cert, the certificate that it belongs to",
+                 std::string(kUsageReason)};
+  }
+  if (options.certificate && !options.key && !options.external.given()) {
+    return Error{Code::kInvalidArgument,
+                 "--ca-cert demands --ca-key, or --external-ca for a root whose key stays outside the swarm, or both",
                  std::string(kUsageReason)};
   }
   return ok();
@@ -201,21 +222,6 @@ Result<int> follow(Context& context, Client& agent, const CaOptions& options) {
   }
 }
 
-/// A PEM file that holds something: nothing at all would ask for a new root.
-Result<std::string> read_pem(Context& context, const char* flag, const std::string& path) {
-  const auto refused = [&](const std::string& why) {
-    return Error{Code::kInvalidArgument, fmt::format("{}: {}: give a PEM file", flag, why), std::string(kUsageReason)};
-  };
-  if (path.empty()) {
-    return refused("no file is named");
-  }
-  SKEP_TRY_ASSIGN(std::string text, context.disk.read_file(absolute_path(path)));
-  if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
-    return refused(fmt::format("'{}' is empty", path));
-  }
-  return text;
-}
-
 Result<int> ca(Context& context, const CaOptions& options) {
   SKEP_TRY(check(options));
   SKEP_TRY_ASSIGN(Client * agent, context.agent());
@@ -227,10 +233,13 @@ Result<int> ca(Context& context, const CaOptions& options) {
   control::v1::RotateRootRequest request;
   if (options.certificate) {
     SKEP_TRY_ASSIGN(*request.mutable_certificate(), read_pem(context, "--ca-cert", *options.certificate));
+  }
+  if (options.key) {
     SKEP_TRY_ASSIGN(*request.mutable_key(), read_pem(context, "--ca-key", *options.key));
   }
+  SKEP_TRY_ASSIGN(*request.mutable_external_cas(), options.external.read(context));
   request.set_certificate_lifetime(options.expiry);
-  SKEP_TRY_ASSIGN(const auto answer, agent->call<methods::RotateRoot>(kCore, request));
+  SKEP_TRY_ASSIGN(const auto answer, agent->call<methods::RotateRoot>(kCore, request, kRotateLimit));
   if (!options.quiet) {
     context.out << fmt::format("desired root digest: sha256:{}\n", answer.digest());
   }
@@ -249,8 +258,7 @@ void add_ca(Command& swarm) {
       .toggle("--quiet,-q", options->quiet, "Print nothing");
   command.parsed("--cert-expiry", "duration", "Life of node certificates (1h or more)",
                  duration_flag([options](std::int64_t v) { options->expiry = v; }));
-  command.later("--external-ca", "spec",
-                "external certificate authorities come with a later version");
+  options->external.add_to(command, "Who signs with the new root, outside the swarm: protocol=cfssl,url=https://...");
   command.run([options](Context& context, const auto&) { return ca(context, *options); });
 }
 

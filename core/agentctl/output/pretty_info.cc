@@ -29,6 +29,10 @@ void add_cluster(std::string& out, const agent::v1::InfoResponse& info) {
   out += fmt::format("  Dispatcher:\n   Heartbeat Period: {}\n", duration(spec.heartbeat_period()));
   out += fmt::format("  CA Configuration:\n   Expiry Duration: {}\n",
                      duration(spec.certificate_expiry()));
+  out += spec.external_cas().empty() ? "" : "   External CAs:\n";
+  for (const auto& authority : spec.external_cas()) {
+    out += fmt::format("     {}: {}\n", authority.protocol(), authority.url());
+  }
   out += fmt::format("  Autolock Managers: {}\n", yes(spec.autolock()));
 }
 

@@ -84,6 +84,19 @@ Value plugin_shape(const plugin::v1::PluginInfo& plugin) {
 }
 
 namespace {
+Value ca_config_shape(const model::v1::ClusterSpec& spec) {
+  Value authorities = Value::list();
+  for (const auto& authority : spec.external_cas()) {
+    authorities.add(Value::object()
+                        .set("Protocol", authority.protocol())
+                        .set("URL", authority.url())
+                        .set("Options", map_shape(authority.options()))
+                        .set("CACert", authority.certificate()));
+  }
+  Value shape = Value::object().set("NodeCertExpiry", spec.certificate_expiry());
+  return spec.external_cas().empty() ? shape : shape.set("ExternalCAs", authorities);
+}
+
 Value info_swarm_shape(const agent::v1::InfoResponse& info) {
   Value swarm = Value::object();
   swarm.set("NodeID", info.node_id()).set("NodeAddr", info.node_address());
@@ -113,8 +126,7 @@ Value info_swarm_shape(const agent::v1::InfoResponse& info) {
                          .set("KeepOldSnapshots", cluster.spec().snapshots_kept()));
     spec.set("Dispatcher",
              Value::object().set("HeartbeatPeriod", cluster.spec().heartbeat_period()));
-    spec.set("CAConfig",
-             Value::object().set("NodeCertExpiry", cluster.spec().certificate_expiry()));
+    spec.set("CAConfig", ca_config_shape(cluster.spec()));
     spec.set("EncryptionConfig",
              Value::object().set("AutoLockManagers", cluster.spec().autolock()));
     shape.set("Spec", spec).set("DefaultAddrPool", strings_shape(cluster.default_address_pool()));

@@ -11,9 +11,11 @@
 #include <set>
 #include <string>
 
+#include "core/bus/https_client.h"
 #include "core/control/api/edit.h"
 #include "core/control/api/log_broker.h"
 #include "core/control/api/watch_stream.h"
+#include "core/control/ca/root_rotation.h"
 #include "core/store/proposer.h"
 #include "core/store/store.h"
 #include "skep/control.methods.h"
@@ -35,6 +37,8 @@ class ControlApi {
     std::function<bool(const std::string& node_id)> is_member;
     /// How many managers vote.
     std::function<std::size_t()> votes;
+    /// For external certificate authorities; nullptr: none can be asked.
+    bus::HttpsClient* https = nullptr;
   };
   /// Calls back with the API as soon as this manager leads, or with why not.
   using Access = std::function<void(std::function<void(Result<ControlApi*>)>)>;
@@ -80,7 +84,9 @@ class ControlApi {
   void unlock_key(const control::v1::UnlockKeyRequest& request, const rpc::CallContext& context,
                   Reply<control::v1::UnlockKeyResponse> reply);
   void rotate_root(const control::v1::RotateRootRequest& request, const rpc::CallContext& context,
-                   Reply<control::v1::RotateRootResponse> reply);
+                   const Reply<control::v1::RotateRootResponse>& reply);
+  void commit_root(const control::v1::RotateRootRequest& request, const std::string& operation_id,
+                   const OutsideProof& outside, const Reply<control::v1::RotateRootResponse>& reply);
   Result<control::v1::RootStatusResponse> root_status(const control::v1::RootStatusRequest& request,
                                                       const rpc::CallContext& context);
   Result<control::v1::GetServiceResponse> get_service(const control::v1::GetServiceRequest& request,

@@ -4,12 +4,17 @@
 
 #include "core/control/api/cluster_edit.h"
 #include "core/control/api/commit.h"
+#include "core/control/ca/root_change.h"
 #include "core/control/ca/root_rotation.h"
 
 namespace skep::control {
 
 namespace v1 = control::v1;
 using model::v1::Cluster;
+
+namespace {
+Error stopped() { return {Code::kUnavailable, "the manager stopped", "MANAGER_STOPPED"}; }
+}  // namespace
 
 void ControlApi::update_cluster(const v1::UpdateClusterRequest& request,
                                 const rpc::CallContext& context,
@@ -55,17 +60,35 @@ void ControlApi::unlock_key(const v1::UnlockKeyRequest& request, const rpc::Call
 }
 
 void ControlApi::rotate_root(const v1::RotateRootRequest& request, const rpc::CallContext& context,
-                             Reply<v1::RotateRootResponse> reply) {
-  auto edit =
-      control::rotate_root(store_.view(), request, context.operation_id, env_.clock.wall_now());
+                             const Reply<v1::RotateRootResponse>& reply) {
+  const auto cluster = store_.view().cluster();
+  if (cluster != nullptr && has_operation(cluster->meta(), context.operation_id)) {
+    return commit_root(request, context.operation_id, {}, reply);  // done before: only answers
+  }
+  auto change = plan_root_change(store_.view(), request, env_.clock);
+  if (!change) {
+    return reply(std::move(change).error());
+  }
+  ask_root_change(env_, config_.https, *change,
+                  [this, request = change->request, operation_id = context.operation_id, reply,
+                   alive = std::weak_ptr<char>(alive_)](Result<OutsideProof> outside) {
+                    if (alive.expired() || !outside) {
+                      return reply(outside ? stopped() : std::move(outside).error());
+                    }
+                    commit_root(request, operation_id, *outside, reply);
+                  });
+}
+
+void ControlApi::commit_root(const v1::RotateRootRequest& request, const std::string& operation_id,
+                             const OutsideProof& outside, const Reply<v1::RotateRootResponse>& reply) {
+  auto edit = control::rotate_root(store_.view(), request, operation_id, env_.clock.wall_now(), outside);
   if (!edit) {
     return reply(std::move(edit).error());
   }
   const auto answer = [this, reply,
                        alive = std::weak_ptr<char>(alive_)](Result<std::uint64_t> result) {
     if (alive.expired() || !result) {
-      return reply(result ? Error{Code::kUnavailable, "the manager stopped", "MANAGER_STOPPED"}
-                          : std::move(result).error());
+      return reply(result ? stopped() : std::move(result).error());
     }
     auto status = rotation_status(store_.view());
     if (!status) {

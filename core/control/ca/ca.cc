@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/control/ca/external_ca.h"
 #include "core/control/ca/root_rotation.h"
 #include "core/link/join_token.h"
 #include "core/link/root.h"
@@ -25,23 +26,12 @@ Result<bool> role_of_secret(const model::v1::RootCa& root, const std::string& se
   return manager;
 }
 
-Result<std::string> sign_as(link::Role role, const store::View& view, const std::string& node_id,
-                            const std::string& request, WallTime now) {
+Result<store::Ptr<model::v1::Cluster>> cluster_with_root(const store::View& view) {
   const auto cluster = view.cluster();
-  if (!cluster || cluster->root_ca().key().empty()) {
+  if (!cluster || cluster->root_ca().certificate().empty()) {
     return Error{Code::kFailedPrecondition, "this swarm has no certificate authority yet", "NO_ROOT_CA"};
   }
-  if (!view.get<model::v1::Node>(node_id)) {
-    return Error{Code::kPermissionDenied, "node '" + node_id + "' was removed from the swarm", "NODE_REMOVED"};
-  }
-  const model::v1::RootCa& root = cluster->root_ca();
-  const link::CertifiedKey issuer =
-      root.has_rotation() ? link::CertifiedKey{root.rotation().certificate(), root.rotation().key()}
-                          : link::CertifiedKey{root.certificate(), root.key()};
-  SKEP_TRY_ASSIGN(std::string certificate,
-                  link::sign_request(issuer, request, {node_id, role, cluster->id()}, now,
-                                     certificate_life(cluster->spec())));
-  return certificate + root.rotation().cross_signed();
+  return cluster;
 }
 
 }  // namespace
@@ -62,10 +52,7 @@ Result<std::string> join_token(const model::v1::RootCa& root, bool manager) {
 
 Result<model::v1::Node> admit_joiner(const store::View& view, const ca::v1::IssueRequest& request,
                                      const std::string& address, Random& random) {
-  const auto cluster = view.cluster();
-  if (!cluster || cluster->root_ca().key().empty()) {
-    return Error{Code::kFailedPrecondition, "this swarm has no certificate authority yet", "NO_ROOT_CA"};
-  }
+  SKEP_TRY_ASSIGN(const auto cluster, cluster_with_root(view));
   SKEP_TRY_ASSIGN(const bool manager, role_of_secret(cluster->root_ca(), request.secret()));
   const auto role = manager ? model::v1::NODE_ROLE_MANAGER : model::v1::NODE_ROLE_WORKER;
   model::v1::Node node;
@@ -84,10 +71,7 @@ Result<model::v1::Node> admit_joiner(const store::View& view, const ca::v1::Issu
 }
 
 Result<std::string> admit_returner(const store::View& view, const ca::v1::IssueRequest& request) {
-  const auto cluster = view.cluster();
-  if (!cluster || cluster->root_ca().key().empty()) {
-    return Error{Code::kFailedPrecondition, "this swarm has no certificate authority yet", "NO_ROOT_CA"};
-  }
+  SKEP_TRY_ASSIGN(const auto cluster, cluster_with_root(view));
   SKEP_TRY_ASSIGN(const bool manager, role_of_secret(cluster->root_ca(), request.secret()));
   SKEP_TRY_ASSIGN(const auto facts, link::verify_whatever_date(request.expired_certificate(),
                                                                trusted_roots(cluster->root_ca()), cluster->id()));
@@ -119,15 +103,39 @@ Duration certificate_life(const model::v1::ClusterSpec& spec) {
              : Duration(link::kCertificateLife);
 }
 
-Result<std::string> certify(const store::View& view, const std::string& node_id,
-                            const std::string& request, WallTime now) {
-  const auto node = view.get<model::v1::Node>(node_id);
-  const bool manager = node && node->spec().role() == model::v1::NODE_ROLE_MANAGER;
-  return sign_as(manager ? link::Role::kManager : link::Role::kWorker, view, node_id, request, now);
+Result<bool> joins_as_manager(const store::View& view, const std::string& secret) {
+  SKEP_TRY_ASSIGN(const auto cluster, cluster_with_root(view));
+  return role_of_secret(cluster->root_ca(), secret);
 }
 
-Result<std::string> certify_locked(const store::View& view, const std::string& node_id,
-                                   const std::string& request, WallTime now) {
+Result<Order> order_for(const store::View& view, const link::Identity& identity, const std::string& request) {
+  SKEP_TRY_ASSIGN(const auto cluster, cluster_with_root(view));
+  const model::v1::RootCa& root = cluster->root_ca();
+  Order order;
+  order.identity = identity;
+  order.request = request;
+  order.life = certificate_life(cluster->spec());
+  order.root = {wanted_root(root), root.has_rotation() ? root.rotation().key() : root.key()};
+  order.cross_signed = root.rotation().cross_signed();
+  order.trusted = trusted_roots(root);
+  order.outside = external_cas_for(*cluster, order.root.certificate);
+  if (order.outside.empty() && order.root.key.empty()) {
+    return no_signer();
+  }
+  return order;
+}
+
+Result<Order> order_certificate(const store::View& view, const std::string& node_id, const std::string& request) {
+  SKEP_TRY_ASSIGN(const auto cluster, cluster_with_root(view));
+  const auto node = view.get<model::v1::Node>(node_id);
+  if (!node) {
+    return Error{Code::kPermissionDenied, "node '" + node_id + "' was removed from the swarm", "NODE_REMOVED"};
+  }
+  const bool manager = node->spec().role() == model::v1::NODE_ROLE_MANAGER;
+  return order_for(view, {node_id, manager ? link::Role::kManager : link::Role::kWorker, cluster->id()}, request);
+}
+
+Result<Order> order_locked(const store::View& view, const std::string& node_id, const std::string& request) {
   const auto node = view.get<model::v1::Node>(node_id);
   if (node && node->spec().role() != model::v1::NODE_ROLE_MANAGER) {
     return Error{Code::kPermissionDenied,
@@ -137,7 +145,32 @@ Result<std::string> certify_locked(const store::View& view, const std::string& n
   if (const auto cluster = view.cluster(); cluster && cluster->unlock_key().empty()) {
     return Error{Code::kFailedPrecondition, "autolock is off in this swarm", "NOT_AUTOLOCKED"};
   }
-  return sign_as(link::Role::kLockedManager, view, node_id, request, now);
+  SKEP_TRY_ASSIGN(Order order, order_certificate(view, node_id, request));
+  order.identity.role = link::Role::kLockedManager;
+  return order;
+}
+
+Result<std::string> sign(const Order& order, WallTime now) {
+  if (order.root.key.empty()) {
+    return Error{Code::kFailedPrecondition,
+                 "the key of the root is kept outside this swarm: only its external certificate authorities sign",
+                 "KEY_OUTSIDE"};
+  }
+  SKEP_TRY_ASSIGN(std::string certificate,
+                  link::sign_request(order.root, order.request, order.identity, now, order.life));
+  return certificate + order.cross_signed;
+}
+
+Result<std::string> certify(const store::View& view, const std::string& node_id,
+                            const std::string& request, WallTime now) {
+  SKEP_TRY_ASSIGN(const Order order, order_certificate(view, node_id, request));
+  return sign(order, now);
+}
+
+Result<std::string> certify_locked(const store::View& view, const std::string& node_id,
+                                   const std::string& request, WallTime now) {
+  SKEP_TRY_ASSIGN(const Order order, order_locked(view, node_id, request));
+  return sign(order, now);
 }
 
 }  // namespace skep::control

@@ -4,6 +4,7 @@
 // state; ca_api.h performs. The root's key never leaves managers.
 
 #include <string>
+#include <vector>
 
 #include "core/link/certificate.h"
 #include "core/store/view.h"
@@ -26,7 +27,29 @@ Result<model::v1::Node> admit_joiner(const store::View& view, const ca::v1::Issu
 /// LOCKED_CERTIFICATE.
 Result<std::string> admit_returner(const store::View& view, const ca::v1::IssueRequest& request);
 
-/// A certificate for `node_id` in the role of its Node object. kPermissionDenied NODE_REMOVED: there is
+/// The role that the secret of a join token lets in as. kPermissionDenied INVALID_TOKEN.
+Result<bool> joins_as_manager(const store::View& view, const std::string& secret);
+
+/// One certificate to be made: of whom, and by whom.
+struct Order {
+  link::Identity identity;
+  std::string request;
+  Duration life{};
+  link::CertifiedKey root;    ///< the wanted one; without a key that is outside the swarm
+  std::string cross_signed;   ///< goes behind the certificate
+  std::string trusted;        ///< PEM: what nodes trust now
+  std::vector<model::v1::ExternalCa> outside;  ///< who is asked, in order; none: the swarm signs itself
+};
+/// kFailedPrecondition NO_ROOT_CA, NO_SIGNER: the root's key is outside, and nobody there is known.
+Result<Order> order_for(const store::View& view, const link::Identity& identity, const std::string& request);
+/// For a node there is, in the role of its Node object. kPermissionDenied NODE_REMOVED; as order_for().
+Result<Order> order_certificate(const store::View& view, const std::string& node_id, const std::string& request);
+/// The one that it shows while it is locked. kPermissionDenied NOT_A_MANAGER, kFailedPrecondition NOT_AUTOLOCKED.
+Result<Order> order_locked(const store::View& view, const std::string& node_id, const std::string& request);
+/// With the swarm's own key. kFailedPrecondition KEY_OUTSIDE.
+Result<std::string> sign(const Order& order, WallTime now);
+
+/// With the swarm's own key: a certificate for `node_id` in the role of its Node object. kPermissionDenied NODE_REMOVED: there is
 /// none. kFailedPrecondition: the swarm has no root.
 Result<std::string> certify(const store::View& view, const std::string& node_id,
                             const std::string& request, WallTime now);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/control/ca/ca.h"
+#include "core/control/ca/outside_signing.h"
 #include "core/control/ca/root_rotation.h"
 #include "core/control/errors.h"
 #include "core/link/join_token.h"
@@ -32,7 +33,7 @@ Status may_renew(const ca::v1::RenewRequest& request, const bus::v1::Principal& 
                           : ok();
 }
 
-class CaApi {
+class CaApi : public std::enable_shared_from_this<CaApi> {
  public:
   CaApi(Env& env, bus::Peers& peers, Manager::Access manager)
       : env_(env), peers_(peers), manager_([manager = std::move(manager)]() -> Result<Manager*> {
@@ -100,9 +101,18 @@ class CaApi {
       here(**manager);
     });
   }
-  Result<ca::v1::IssueResponse> issued(const std::string& node_id, const std::string& request);
   void renew_here(const Manager& manager, const ca::v1::RenewRequest& request, const bus::v1::Principal& who,
                   const rpc::Reply<ca::v1::RenewResponse>& reply);
+  using Then = std::function<void(const std::string& certificate)>;
+  /// The certificate that was ordered, once the swarm or an authority outside it has made it. An authority takes its
+  /// time: then this manager must lead still, and the order be what it would be now.
+  template <class Response>
+  void make(const Result<Order>& order, bool joins, const rpc::Reply<Response>& reply, Then then);
+  static Status still_wanted(const Manager& manager, const Order& order, bool joins);
+  void admit(Manager& manager, model::v1::Node node, const Order& order, const std::string& certificate,
+             const rpc::Reply<ca::v1::IssueResponse>& reply);
+  Result<std::string> now_good(const Manager& manager, const Order& order, const std::string& certificate);
+  Result<ca::v1::IssueResponse> issued(const std::string& node_id, const std::string& certificate);
 
   Env& env_;
   bus::Peers& peers_;
@@ -117,8 +127,11 @@ void CaApi::issue(Manager& manager, const ca::v1::IssueRequest& request,
       SKEP_WARN("a node with an expired certificate was refused", {"cause", id.error().message});
       return reply(id.error());
     }
-    SKEP_INFO("a node whose certificate had expired is back", {"node", *id});
-    return reply(issued(*id, request.request()));
+    return make(order_certificate(manager.store().view(), *id, request.request()), false, reply,
+                [this, id = *id, reply](const std::string& certificate) {
+                  SKEP_INFO("a node whose certificate had expired is back", {"node", id});
+                  reply(issued(id, certificate));
+                });
   }
   const std::string& full = request.advertise_address();
   auto node = admit_joiner(manager.store().view(), request, full.substr(0, full.rfind(':')), env_.random);
@@ -127,27 +140,100 @@ void CaApi::issue(Manager& manager, const ca::v1::IssueRequest& request,
               {"cause", node.error().message});
     return reply(std::move(node).error());
   }
-  const std::string id = node->id();
-  store::Transaction transaction;
-  transaction.put(*std::move(node));
-  manager.proposer().propose(std::move(transaction), [this, id, reply, csr = request.request()](
-                                                          Result<std::uint64_t> done) {
-    if (!done) {
-      return reply(std::move(done).error());
+  const bool manages = node->spec().role() == model::v1::NODE_ROLE_MANAGER;
+  const auto order = order_for(manager.store().view(),
+                               {node->id(), manages ? link::Role::kManager : link::Role::kWorker,
+                                manager.store().view().cluster()->id()},
+                               request.request());
+  if (!order) {
+    return reply(order.error());
+  }
+  if (order->outside.empty()) {
+    return admit(manager, *std::move(node), *order, "", reply);
+  }
+  // The certificate first: a node that gets none is no node, which nobody would ever clear away.
+  make(order, true, reply, [this, order, node = *std::move(node), secret = request.secret(), reply](const std::string& certificate) {
+    const auto leader = manager_();
+    const auto role = leader ? joins_as_manager((*leader)->store().view(), secret) : Result<bool>(leader.error());
+    if (!role) {
+      SKEP_WARN("a joiner was refused", {"hostname", node.description().hostname()}, {"cause", role.error().message});
+      return reply(role.error());
     }
-    SKEP_INFO("a node joined the swarm", {"node", id});
-    reply(issued(id, csr));
+    admit(**leader, node, *order, certificate, reply);
   });
 }
 
-Result<ca::v1::IssueResponse> CaApi::issued(const std::string& node_id, const std::string& request) {
+template <class Response>
+void CaApi::make(const Result<Order>& order, bool joins, const rpc::Reply<Response>& reply, Then then) {
+  if (!order || order->outside.empty()) {
+    const auto made = order ? sign(*order, env_.clock.wall_now()) : Result<std::string>(order.error());
+    return made ? then(*made) : reply(made.error());
+  }
+  make_certificate(env_, peers_.https(), *order, [order = *order, joins, reply, then = std::move(then),
+                                                  weak = weak_from_this()](Result<std::string> made) {
+    const auto self = weak.lock();
+    const auto manager = self ? self->manager_() : Result<Manager*>(no_manager());
+    if (!made || !manager) {
+      return reply(made ? manager.error() : std::move(made).error());
+    }
+    self->when_sure(**manager,
+                    [order, joins, reply, then, certificate = *std::move(made)](Manager& leading) {
+                      auto wanted = still_wanted(leading, order, joins);
+                      wanted ? then(certificate) : reply(std::move(wanted).error());
+                    },
+                    reply, Error{Code::kUnavailable, "this manager does not lead any more; ask the leader", "NOT_LEADER"});
+  });
+}
+
+Status CaApi::still_wanted(const Manager& manager, const Order& order, bool joins) {
+  const store::View& view = manager.store().view();
+  const bool locked = order.identity.role == link::Role::kLockedManager;
+  SKEP_TRY_ASSIGN(const Order now, joins    ? order_for(view, order.identity, order.request)
+                                   : locked ? order_locked(view, order.identity.node_id, order.request)
+                                            : order_certificate(view, order.identity.node_id, order.request));
+  return now.identity == order.identity && now.root.certificate == order.root.certificate &&
+                 now.cross_signed == order.cross_signed
+             ? ok()
+             : Status(Error{Code::kUnavailable, "the role of the node or the root changed meanwhile; try again", "CHANGED"});
+}
+
+void CaApi::admit(Manager& manager, model::v1::Node node, const Order& order, const std::string& certificate,
+                  const rpc::Reply<ca::v1::IssueResponse>& reply) {
+  store::Transaction transaction;
+  transaction.put(std::move(node));
+  manager.proposer().propose(std::move(transaction), [this, order, reply, certificate](Result<std::uint64_t> done) {
+    const auto leader = done ? manager_() : Result<Manager*>(std::move(done).error());
+    // Again with what is there now: the next root must not begin its rule between a signature and the node.
+    const auto made = leader ? now_good(**leader, order, certificate) : Result<std::string>(leader.error());
+    if (!made) {
+      return reply(made.error());
+    }
+    SKEP_INFO("a node joined the swarm", {"node", order.identity.node_id});
+    reply(issued(order.identity.node_id, *made));
+  });
+}
+
+/// `certificate` when the order holds still; an empty one is signed here.
+Result<std::string> CaApi::now_good(const Manager& manager, const Order& order, const std::string& certificate) {
+  if (!certificate.empty()) {
+    SKEP_TRY(still_wanted(manager, order, false));
+    return certificate;
+  }
+  return certify(manager.store().view(), order.identity.node_id, order.request, env_.clock.wall_now());
+}
+
+Result<ca::v1::IssueResponse> CaApi::issued(const std::string& node_id, const std::string& certificate) {
   SKEP_TRY_ASSIGN(const Manager* manager, manager_());
   const store::View& view = manager->store().view();
+  const auto node = view.get<model::v1::Node>(node_id);
+  if (!node) {
+    return Error{Code::kPermissionDenied, "node '" + node_id + "' was removed from the swarm", "NODE_REMOVED"};
+  }
   ca::v1::IssueResponse response;
-  SKEP_TRY_ASSIGN(*response.mutable_certificate(), certify(view, node_id, request, env_.clock.wall_now()));
+  response.set_certificate(certificate);
   response.set_node_id(node_id);
   response.set_cluster_id(view.cluster()->id());
-  response.set_manager(view.get<model::v1::Node>(node_id)->spec().role() == model::v1::NODE_ROLE_MANAGER);
+  response.set_manager(node->spec().role() == model::v1::NODE_ROLE_MANAGER);
   response.set_root(trusted_roots(view.cluster()->root_ca()));
   for (const auto& member : manager->consensus().members()) {
     response.add_managers(member.node_id() + "=" + member.address());
@@ -176,21 +262,19 @@ void CaApi::renew_here(const Manager& manager, const ca::v1::RenewRequest& reque
                        const rpc::Reply<ca::v1::RenewResponse>& reply) {
   const std::string id = who.kind() == "core" ? manager.config().node_id : who.id();
   const store::View& view = manager.store().view();
-  const auto make = request.locked() ? certify_locked : certify;
-  auto certificate = make(view, id, request.request(), env_.clock.wall_now());
-  if (!certificate) {
-    return reply(std::move(certificate).error());
-  }
-  ca::v1::RenewResponse response;
-  response.set_certificate(*std::move(certificate));
-  response.set_root(trusted_roots(view.cluster()->root_ca()));
-  reply(std::move(response));
+  const auto order = (request.locked() ? order_locked : order_certificate)(view, id, request.request());
+  make(order, false, reply, [order, reply](const std::string& certificate) {
+    ca::v1::RenewResponse response;
+    response.set_certificate(certificate);
+    response.set_root(order->trusted);
+    reply(std::move(response));
+  });
 }
 
 void CaApi::join_token(Manager& manager, const ca::v1::JoinTokenRequest& request,
                        const rpc::Reply<ca::v1::JoinTokenResponse>& reply) {
   const auto cluster = manager.store().view().cluster();
-  if (!cluster || cluster->root_ca().key().empty()) {
+  if (!cluster || cluster->root_ca().certificate().empty()) {
     return reply(Error{Code::kFailedPrecondition, "this swarm has no certificate authority yet", "NO_ROOT_CA"});
   }
   const auto answer = [reply, is_manager = request.manager()](const model::v1::RootCa& root) {

@@ -9,20 +9,30 @@ namespace {
 
 constexpr int kWaitingNamed = 10;
 
-/// A certificate as somebody with only that root would check it: the proof that the chain holds.
-Status prove(const link::CertifiedKey& issuer, const std::string& chain, const std::string& roots,
-             WallTime now) {
+/// A certificate that the new root signed: by its key, or as its authority outside did.
+Result<std::string> make_probe(const link::CertifiedKey& issuer, const OutsideProof& outside, WallTime now) {
+  if (issuer.key.empty()) {
+    return outside.probe;
+  }
   SKEP_TRY_ASSIGN(const auto probe, link::make_request());
-  SKEP_TRY_ASSIGN(const std::string leaf,
-                  link::sign_request(issuer, probe.request, {"probe", link::Role::kWorker, "probe"},
-                                     now, link::kCertificateLifeMin));
-  const auto good = link::verify_certificate(leaf + chain, roots, "probe", now);
+  return link::sign_request(issuer, probe.request, {kProbe, link::Role::kWorker, kProbe}, now, link::kCertificateLifeMin);
+}
+
+/// What it signed as somebody with only `roots` would check it: the proof that the chain holds.
+Status prove(const std::string& leaf, const std::string& chain, const std::string& roots, WallTime now) {
+  const auto good = link::verify_certificate(leaf + chain, roots, kProbe, now);
   return good ? ok()
               : Status(Error{Code::kInvalidArgument,
                              "the certificate cannot be the root of a swarm: what it signs is not "
                              "accepted (" +
                                  good.error().message + ")",
                              "BAD_ROOT"});
+}
+
+/// The new root's key as certified by the old root.
+Result<std::string> vouched_for(const model::v1::RootCa& root, const std::string& wanted, const OutsideProof& outside) {
+  return root.key().empty() ? Result<std::string>(outside.cross_signed)
+                            : link::cross_sign({root.certificate(), root.key()}, wanted);
 }
 
 bool has_issuer(const model::v1::Node& node, const link::Issuer& wanted) {
@@ -44,7 +54,7 @@ const std::string& wanted_root(const model::v1::RootCa& root) {
 
 Result<model::v1::RootCa> begin_rotation(const model::v1::RootCa& root,
                                          const std::string& certificate, const std::string& key,
-                                         WallTime now) {
+                                         WallTime now, const OutsideProof& outside) {
   link::CertifiedKey wanted{certificate, key};
   if (certificate.empty() && key.empty()) {
     SKEP_TRY_ASSIGN(wanted, link::make_root(now));
@@ -54,7 +64,10 @@ Result<model::v1::RootCa> begin_rotation(const model::v1::RootCa& root,
   changed.clear_rotation();
   SKEP_TRY_ASSIGN(const auto digest, link::certificate_digest(wanted.certificate));
   SKEP_TRY_ASSIGN(const auto present, link::certificate_digest(root.certificate()));
+  SKEP_TRY_ASSIGN(const std::string probe, make_probe(wanted, outside, now));
   if (digest == present) {
+    SKEP_TRY(prove(probe, "", root.certificate(), now));
+    changed.set_key(wanted.key);
     return changed;
   }
   // One line end, so that two follow each other as text.
@@ -64,10 +77,9 @@ Result<model::v1::RootCa> begin_rotation(const model::v1::RootCa& root,
   auto& rotation = *changed.mutable_rotation();
   rotation.set_certificate(wanted.certificate);
   rotation.set_key(wanted.key);
-  SKEP_TRY_ASSIGN(*rotation.mutable_cross_signed(),
-                  link::cross_sign({root.certificate(), root.key()}, wanted.certificate));
-  SKEP_TRY(prove(wanted, "", wanted.certificate, now));
-  SKEP_TRY(prove(wanted, rotation.cross_signed(), root.certificate(), now));
+  SKEP_TRY_ASSIGN(*rotation.mutable_cross_signed(), vouched_for(root, wanted.certificate, outside));
+  SKEP_TRY(prove(probe, "", wanted.certificate, now));
+  SKEP_TRY(prove(probe, rotation.cross_signed(), root.certificate(), now));
   return changed;
 }
 

@@ -21,11 +21,20 @@ std::string trusted_roots(const model::v1::RootCa& root);
 /// present one.
 const std::string& wanted_root(const model::v1::RootCa& root);
 
+/// What authorities outside the swarm said on the way to another root (see root_change.h). PEM.
+struct OutsideProof {
+  std::string cross_signed = {};  ///< of the new root, by the old one, whose key is outside
+  std::string probe = {};         ///< a certificate that the new root signed, whose key is outside
+};
+/// Subject and cluster of certificates that only prove something.
+inline constexpr const char* kProbe = "probe";
+
 /// With a rotation to the certificate and key given, or to new ones when both are empty. Replaces a
-/// rotation under way; one back to the present root only ends it. kInvalidArgument BAD_ROOT.
+/// rotation under way; one to the present root ends it and only takes its key, or forgets it when there is none. A
+/// certificate without a key is that of a root whose key is outside. kInvalidArgument BAD_ROOT.
 Result<model::v1::RootCa> begin_rotation(const model::v1::RootCa& root,
                                          const std::string& certificate, const std::string& key,
-                                         WallTime now);
+                                         WallTime now, const OutsideProof& outside = {});
 /// Whether the rotation under way has come to every node.
 bool rotation_complete(const store::View& view);
 /// The new root in place of the old one, with new join tokens.

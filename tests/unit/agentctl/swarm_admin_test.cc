@@ -120,7 +120,7 @@ TEST_F(SwarmAdmin, ForceNewClusterRefusesWhatItWouldIgnore) {
   const std::vector<std::vector<std::string>> settings = {
       {"--autolock"}, {"--availability", "drain"}, {"--cert-expiry", "2h"}, {"--dispatcher-heartbeat", "2s"},
       {"--task-history-limit", "1"}, {"--snapshot-interval", "5"}, {"--max-snapshots", "1"},
-      {"--default-addr-pool", "10.0.0.0/8"}, {"--default-addr-pool-mask-length", "24"}, {"--data-path-port", "5000"}};
+      {"--external-ca", "protocol=cfssl,url=https://one/"}, {"--default-addr-pool", "10.0.0.0/8"}, {"--default-addr-pool-mask-length", "24"}, {"--data-path-port", "5000"}};
   for (const auto& setting : settings) {
     std::vector<std::string> words = {"swarm", "init", "--force-new-cluster"};
     words.insert(words.end(), setting.begin(), setting.end());
@@ -277,6 +277,63 @@ TEST_F(SwarmAdmin, AnEmptyRootIsNoWishForANewOne) {
   EXPECT_EQ(rotations, 0);
   EXPECT_EQ(cli.run({"swarm", "ca", "--rotate", "-q", "--ca-cert", pem, "--ca-key", pem}).exit_code, 0);
   EXPECT_EQ(root_request.key(), "-----BEGIN X-----\n");
+  EXPECT_TRUE(cli.disk.remove_tree(dir));
+}
+
+TEST_F(SwarmAdmin, ExternalCasAreReadAsDockerDoes) {
+  std::string dir = "/tmp/skep-ca-XXXXXX";
+  ASSERT_NE(::mkdtemp(dir.data()), nullptr);
+  const std::string pem = dir + "/pem";
+  const std::string root = "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n";
+  ASSERT_TRUE(cli.disk.write_file_atomic(pem, root, 0600));
+  auto done = cli.run({"swarm", "update", "--external-ca", "Protocol=CFSSL,url=https://one:8888/sign,label=a,\"note=b,c\"",
+                       "--external-ca", "protocol=cfssl,url=https://[fd00::1]/,cacert=" + pem});
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  ASSERT_EQ(cluster.spec().external_cas_size(), 2);
+  EXPECT_EQ(cluster.spec().external_cas(0).protocol(), "cfssl");
+  EXPECT_EQ(cluster.spec().external_cas(0).url(), "https://one:8888/sign");
+  EXPECT_EQ(cluster.spec().external_cas(0).options().at("label"), "a");
+  EXPECT_EQ(cluster.spec().external_cas(0).options().at("note"), "b,c");
+  EXPECT_EQ(cluster.spec().external_cas(0).certificate(), "");
+  EXPECT_EQ(cluster.spec().external_cas(1).certificate(), root);
+  EXPECT_EQ(cli.run({"swarm", "update", "--external-ca", "protocol=cfssl,url=https://two/"}).exit_code, 0);
+  ASSERT_EQ(cluster.spec().external_cas_size(), 1) << "the list is replaced";
+  EXPECT_EQ(cli.run({"swarm", "update", "--task-history-limit", "3"}).exit_code, 0);
+  EXPECT_EQ(cluster.spec().external_cas_size(), 1) << "and stays";
+  EXPECT_EQ(cli.run({"swarm", "update", "--external-ca", ""}).exit_code, 0);
+  EXPECT_EQ(cluster.spec().external_cas_size(), 0);
+
+  const std::vector<std::pair<std::string, std::string>> refused = {
+      {"", "is no KEY=VALUE"},
+      {"cfssl", "'cfssl' is no KEY=VALUE"},
+      {"url=https://one/", "protocol= is missing"},
+      {"protocol=cfssl", "url= is missing"},
+      {"protocol=acme,url=https://one/", "'acme' is not a protocol"},
+      {"protocol=cfssl,url=http://one/", "does not begin with https://"},
+      {"protocol=cfssl,url=https://", "the host is missing"},
+      {"protocol=cfssl,url=https://u:p@one/", "user or password"},
+      {"protocol=cfssl,url=https://one:x/", "the port"},
+      {"protocol=cfssl,url=https://one/,cacert=", "cacert names no file"},
+      {"protocol=cfssl,url=https://one/,cacert=/no/such", "/no/such"},
+      {"protocol=cfssl,url=https://one/,cacert=/proc/self/cmdline", "no certificate in PEM"}};
+  for (const auto& [text, why] : refused) {
+    done = cli.run({"swarm", "ca", "--rotate", "--ca-cert", pem, "--external-ca", text});
+    EXPECT_NE(done.exit_code, 0) << text;
+    EXPECT_THAT(done.err, HasSubstr(why)) << text;
+  }
+  EXPECT_NE(cli.run({"swarm", "init", "--external-ca", "protocol=cfssl,url=ftp://x"}).exit_code, 0);
+  EXPECT_THAT(cli.run({"swarm", "ca", "--external-ca", "protocol=cfssl,url=https://one/"}).err, HasSubstr("--rotate"));
+  EXPECT_THAT(cli.run({"swarm", "ca", "--rotate", "--external-ca", "protocol=cfssl,url=https://one/"}).err, HasSubstr("--external-ca demands --ca-cert"));
+  EXPECT_THAT(cli.run({"swarm", "ca", "--rotate", "--ca-cert", pem}).err, HasSubstr("--ca-cert demands --ca-key, or --external-ca"));
+  EXPECT_THAT(cli.run({"swarm", "ca", "--rotate", "--ca-key", pem}).err, HasSubstr("--ca-key demands --ca-cert"));
+  EXPECT_EQ(rotations, 0);
+  done = cli.run({"swarm", "ca", "--rotate", "-q", "--ca-cert", pem, "--external-ca", "protocol=cfssl,url=https://one/"});
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_EQ(root_request.certificate(), root);
+  EXPECT_EQ(root_request.key(), "");
+  ASSERT_EQ(root_request.external_cas_size(), 1);
+  EXPECT_EQ(cli.run({"swarm", "init", "--external-ca", "protocol=cfssl,url=https://one/"}).exit_code, 0);
+  EXPECT_EQ(agent.init_request.spec().external_cas(0).url(), "https://one/");
   EXPECT_TRUE(cli.disk.remove_tree(dir));
 }
 
