@@ -33,6 +33,10 @@ MemoryBackend::Content MemoryBackend::present() const {
 
 Result<LoadedState> MemoryBackend::open() {
   const Content content = present();
+  if (is_damaged(content)) {
+    return Error{Code::kDataLoss, description() + ": record '" + flip_->row.second + "' cannot be read",
+                 "STATE_DAMAGED"};
+  }
   LoadedState loaded;
   loaded.mark = content.mark;
   for (const auto& [key, object] : content.rows) {
@@ -67,7 +71,9 @@ class MemoryBackend::Cursor final : public StateCursor {
 };
 
 Result<std::unique_ptr<StateCursor>> MemoryBackend::snapshot() {
-  return std::unique_ptr<StateCursor>(std::make_unique<Cursor>(present(), damaged_));
+  Content content = present();
+  const bool damaged = damaged_ || is_damaged(content);
+  return std::unique_ptr<StateCursor>(std::make_unique<Cursor>(std::move(content), damaged));
 }
 
 Status MemoryBackend::begin_install() {
@@ -122,6 +128,31 @@ void MemoryBackend::crash(Random& random) {
 void MemoryBackend::fail_next(std::size_t count, Error error) {
   failures_ = count;
   failure_ = std::move(error);
+}
+
+bool MemoryBackend::flip_bit(Random& random, FlipIs how) {
+  if (durable_.rows.empty()) {
+    return false;
+  }
+  const auto row = std::next(durable_.rows.begin(), static_cast<std::ptrdiff_t>(random.below(durable_.rows.size())));
+  std::string& object = *row->second.mutable_object();
+  if (object.empty()) {
+    return false;
+  }
+  char& byte = object[random.below(object.size())];
+  byte = static_cast<char>(static_cast<unsigned char>(byte) ^ (1U << random.below(8)));
+  flip_ = Flip{row->first, object, how};
+  return true;
+}
+
+bool MemoryBackend::is_flipped() const { return is_flipped(present()); }
+
+bool MemoryBackend::is_flipped(const Content& content) const {
+  if (!flip_) {
+    return false;
+  }
+  const auto row = content.rows.find(flip_->row);
+  return row != content.rows.end() && row->second.object() == flip_->object;
 }
 
 void MemoryBackend::lose_row(std::uint32_t table, const std::string& id) {

@@ -2,6 +2,7 @@
 
 // The applied state in memory, as the simulator and tests keep it: unsynced batches can be lost.
 
+#include <optional>
 #include <vector>
 
 #include "core/store/state_backend.h"
@@ -29,6 +30,11 @@ class MemoryBackend final : public StateBackend {
   void lose_row(std::uint32_t table, const std::string& id);
   /// A defect for tests: who reads the state through a cursor comes upon a row that cannot be read.
   void damage_reads(bool damaged) { damaged_ = damaged; }
+  enum class FlipIs { kNoticed, kSilent };
+  /// A defect of the disk: one bit of one row is another. Noticed by whoever reads that row, as with a checksum; or by
+  /// nobody but who knows the hash of all rows. Until the row is written again. False: there is no row.
+  bool flip_bit(Random& random, FlipIs how);
+  [[nodiscard]] bool is_flipped() const;
   [[nodiscard]] std::size_t unsynced() const { return unsynced_.size(); }
 
  private:
@@ -39,6 +45,16 @@ class MemoryBackend final : public StateBackend {
   static void put(Content& content, const StateBatch& batch);
   Status maybe_fail();
 
+  struct Flip {
+    std::pair<std::uint32_t, std::string> row;
+    std::string object;  ///< as it is now
+    FlipIs how;
+  };
+  [[nodiscard]] bool is_flipped(const Content& content) const;
+  /// A row of them cannot be read.
+  [[nodiscard]] bool is_damaged(const Content& content) const {
+    return is_flipped(content) && flip_->how == FlipIs::kNoticed;
+  }
   class Cursor;
   [[nodiscard]] Content present() const;
 
@@ -46,6 +62,7 @@ class MemoryBackend final : public StateBackend {
   Content incoming_;
   std::vector<StateBatch> unsynced_;
   bool damaged_ = false;
+  std::optional<Flip> flip_;
   std::size_t failures_ = 0;
   Error failure_{Code::kResourceExhausted, "no space left", "DISK_FULL"};
 };

@@ -26,7 +26,11 @@ class ManagerProcess::PeersNow final : public bus::Peers {
 
 ManagerProcess::ManagerProcess(ManagerWorld& world, std::string its_id, std::uint64_t seed,
                                std::uint64_t its_member_id)
-    : id(std::move(its_id)), process(world.loop, seed), member_id(its_member_id), world_(world),
+    : id(std::move(its_id)), process(world.loop, seed), raft_loop(world.loop, process), member_id(its_member_id),
+      world_(world), raft_disk_(process.disk, [this](Duration time) {
+        raft_loop.busy_for(time / 2 + Duration(process.random.below(static_cast<std::uint64_t>(time.count()))));
+      }),
+      raft_env_{raft_loop, process.random, raft_loop, process.workers, raft_disk_, process.subprocess},
       peers_now_(std::make_unique<PeersNow>(peers)) {
   control::Manager::register_methods(core_table_, [this] { return manager.get(); });
   control::register_ca_methods(core_table_, process.env, *peers_now_, [this] { return manager.get(); });
@@ -37,15 +41,15 @@ ManagerProcess::~ManagerProcess() { kill(); }
 Status ManagerProcess::start_raft() {
   raft = std::make_unique<raft::RaftDriver>();
   raft_table_ = std::make_unique<rpc::MethodTable>();
-  bind_driver(*raft_table_, *raft, process.env);
+  bind_driver(*raft_table_, *raft, raft_env_);
   auto& core = world_.bus.attach(id + "/raft", id, {"consensus/raft"}, *raft_table_,
-                                 who("plugin", "raft"), &process.loop);
+                                 who("plugin", "raft"), &raft_loop);
   plugin::v1::StartRequest request;
   request.set_state_dir("/raft");
   for (const auto& [key, value] : world_.raft_config) {
     (*request.mutable_config())[key] = value;
   }
-  auto started = raft->start({process.env, core, request});
+  auto started = raft->start({raft_env_, core, request});
   if (started && manager != nullptr) {
     manager->consensus_seen(++raft_incarnation_);
   }
@@ -53,6 +57,7 @@ Status ManagerProcess::start_raft() {
 }
 
 void ManagerProcess::kill_raft() {
+  raft_loop.kill();
   raft.reset();
   world_.bus.detach(id + "/raft");
 }
@@ -127,6 +132,7 @@ void ManagerProcess::start(std::vector<consensus::v1::Member> bootstrap) {
 void ManagerProcess::end(std::shared_ptr<store::MemoryBackend> survives) {
   // What the objects do while they are destroyed, a process that is killed does not do.
   process.loop.kill();
+  raft_loop.kill();
   if (on_end) {
     on_end(*this);
   }
@@ -139,6 +145,7 @@ void ManagerProcess::end(std::shared_ptr<store::MemoryBackend> survives) {
   }
   user = nullptr;
   process.loop.kill();  // what they posted meanwhile
+  raft_loop.kill();
   backend = std::move(survives);
 }
 
@@ -156,6 +163,11 @@ void ManagerProcess::lose_power() {
   survives->crash(process.random);
   process.disk.crash(process.random);  // open files fail from now on
   end(std::move(survives));
+}
+
+void ManagerProcess::slow_disk_down(Duration sync_takes) {
+  raft_disk_.sync_takes = sync_takes;
+  process.workers.delay = sync_takes;
 }
 
 void ManagerProcess::lose_log() {

@@ -15,7 +15,9 @@
 #include "core/control/standard_loops.h"
 #include "core/store/memory_backend.h"
 #include "plugins/consensus/raft/raft_driver.h"
+#include "plugins/consensus/raft/testing/slow_disk.h"
 #include "tests/rig/local_peers.h"
+#include "tests/rig/plugin_loop.h"
 #include "tests/rig/process.h"
 
 namespace skep::rig {
@@ -53,6 +55,9 @@ class ManagerProcess {
   /// The consensus plugin dies, and is there again.
   void kill_raft();
   Status start_raft();
+  /// A sync takes half of that to half more from now on, of the log and of the state; zero: none takes time any more.
+  /// The consensus plugin waits for its own.
+  void slow_disk_down(Duration sync_takes);
   /// Somebody removes the log of a manager that does not run, or the disk loses it.
   void lose_log();
   /// Nothing is left of the log and the state: the next start is another member.
@@ -64,6 +69,7 @@ class ManagerProcess {
 
   const std::string id;
   Process process;
+  PluginLoop raft_loop;  ///< of the consensus plugin
   std::shared_ptr<store::MemoryBackend> backend = std::make_shared<store::MemoryBackend>();
   std::unique_ptr<LocalPeers> peers;
   std::unique_ptr<raft::RaftDriver> raft;
@@ -90,6 +96,8 @@ class ManagerProcess {
   void end(std::shared_ptr<store::MemoryBackend> survives);
 
   ManagerWorld& world_;
+  raft::SlowDisk raft_disk_;
+  Env raft_env_;
   std::unique_ptr<PeersNow> peers_now_;
   rpc::MethodTable core_table_;
   rpc::MethodTable no_methods_;

@@ -14,6 +14,9 @@ namespace skep::sim {
 namespace {
 
 constexpr Duration kDecisionLasts = std::chrono::seconds{10};
+// What fails again and again is tried ever more rarely, and an operator changes a service only now and then.
+constexpr std::size_t kTasksOfSlotMost = 40;
+constexpr Duration kTasksOfSlotWithin = std::chrono::minutes{1};
 
 std::string words(pb::TaskState state) {
   return std::string(model::task_state_name(state));
@@ -62,6 +65,7 @@ bool Invariants::on_commit(const std::string& manager, const store::Store& store
       if (event.action == store::Action::kCreated) {
         ++tasks_seen_;
         created_at_[event.id] = now;
+        check_pace(*after, now);
       }
       check_task(view, event.before_as<pb::Task>(), *after, now);
       nodes.insert(after->node_id());
@@ -112,6 +116,10 @@ void Invariants::check_task(const store::View& view, const pb::Task* before, con
   if (starts) {
     check_slot(view, after, now);
   }
+  if (starts && managers_time && managers_time() < after.start_not_before()) {
+    violate("task " + after.id() + " may run " + std::to_string(after.start_not_before() - managers_time()) +
+            " ns before its restart delay is over");
+  }
   const bool ended = model::is_terminal(after.status().state()) &&
                      after.status().state() != pb::TASK_STATE_ORPHANED;
   if (ended && runs_somewhere_(after)) {
@@ -128,6 +136,19 @@ void Invariants::check_assignment(const store::View& view, const pb::Task& task)
     if (const auto* broken = model::first_mismatch(*constraints, *node)) {
       violate("task " + task.id() + " was given to node " + node->id() + " against " + broken->text);
     }
+  }
+}
+
+void Invariants::check_pace(const pb::Task& created, TimePoint now) {
+  auto& pace = pace_[created.service_id() + "/" + std::to_string(created.slot()) + "/" +
+                     (created.slot() == 0 ? created.node_id() : std::string())];
+  pace.push_back(now);
+  if (pace.size() > kTasksOfSlotMost) {
+    if (now - pace.front() < kTasksOfSlotWithin) {
+      violate("restart storm: " + std::to_string(pace.size()) + " tasks within a minute in slot " +
+              std::to_string(created.slot()) + " of service " + created.service_id());
+    }
+    pace.pop_front();
   }
 }
 

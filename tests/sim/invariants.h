@@ -3,6 +3,7 @@
 // What must always hold of the cluster's state, checked at every commit of every manager. The first
 // violation ends the run.
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <string>
@@ -29,6 +30,8 @@ class Invariants {
                  TimePoint now);
   /// A node that nothing disturbed for so long may not be declared down. Set by the world.
   std::function<bool(const std::string& node)> was_disturbed;
+  /// The time that all managers have. Set by the world, unless their clocks jump: then waits may be cut short.
+  std::function<WallTime()> managers_time;
 
   [[nodiscard]] bool violated() const { return !violation_.empty(); }
   [[nodiscard]] const std::string& violation() const { return violation_; }
@@ -46,12 +49,14 @@ class Invariants {
   void check_task(const store::View& view, const pb::Task* before, const pb::Task& after,
                   TimePoint now);
   void check_assignment(const store::View& view, const pb::Task& task);
+  void check_pace(const pb::Task& created, TimePoint now);
   void check_slot(const store::View& view, const pb::Task& started, TimePoint now);
   void check_room(const store::View& view, const std::string& node_id);
 
   std::function<bool(const pb::Task&)> runs_somewhere_;
   std::map<std::uint64_t, store::StateHash> hash_at_;  // by entry, as the first manager had it
   std::map<std::string, TimePoint> created_at_;        // tasks
+  std::map<std::string, std::deque<TimePoint>> pace_;  // when the newest tasks of a slot were made
   std::map<std::string, TimePoint> back_since_;        // nodes that were down
   std::uint64_t index_ = 0;                            // last commit seen
   std::string violation_;

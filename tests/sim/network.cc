@@ -20,7 +20,7 @@ Duration Network::travel(const std::string& from, const std::string& to) {
   const std::string_view a = realm(from);
   const std::string_view b = realm(to);
   if (a == b) {
-    return Duration{0};
+    return held_back ? held_back(from) : Duration{0};
   }
   if (!cut_.empty() && cut_.contains(std::pair(std::string(a), std::string(b)))) {
     ++lost_;

@@ -41,6 +41,8 @@ class Network {
   void end_loss();
   /// Told of two machines whose connections broke.
   std::function<void(const std::string& a, const std::string& b)> on_broken;
+  /// How long a participant keeps what it sends, as it is not done yet with what comes before. Set by the world.
+  std::function<Duration(const std::string& from)> held_back;
   [[nodiscard]] std::size_t lost() const { return lost_; }
 
  private:

@@ -38,8 +38,9 @@ struct Shape {
 };
 
 /// What a long run must have reached, or its seeds are not worth their time.
-inline constexpr const char* kSituations[] = {"append refused",  "election at once", "pre-vote refused", "read at a follower",
-                                              "snapshot offered", "vote refused",     "watch resumed"};
+inline constexpr const char* kSituations[] = {
+    "append refused",     "election at once",      "flipped bit in a log", "flipped bit in a state", "pre-vote refused",
+    "read at a follower", "slow disk handed over", "snapshot offered",     "vote refused",           "watch resumed"};
 
 struct Outcome {
   std::uint64_t seed = 0;

@@ -7,7 +7,7 @@ namespace skep::sim {
 SimNode::SimNode(std::string id, testing::ManualLoop& loop, testing::LocalBus& bus,
                  std::uint64_t seed, const std::vector<std::string>& managers,
                  std::function<bool(const std::string&)> connects, NodeCertificate* certificate)
-    : process(loop, seed), runtime(loop, loop), sandboxes(loop), id_(std::move(id)), loop_(loop),
+    : process(loop, seed), runtime(loop, process.clock), sandboxes(loop), id_(std::move(id)), loop_(loop),
       bus_(bus), connects_(std::move(connects)), certificate_(certificate), book_(process.random) {
   book_.learn(managers, "");
   bind_driver(tables_["runtime/oci"], runtime, process.env);

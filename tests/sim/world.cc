@@ -12,6 +12,7 @@ constexpr Duration kStep = 250ms;
 constexpr Duration kLookEvery = 1s;     // at the whole cluster while nothing is committed
 constexpr Duration kToldWithin = 20s;  // it looks for another manager after 10 s at most
 constexpr Duration kUndisturbed = 60s;  // what happened longer ago is no excuse
+constexpr std::string_view kPluginName = "/raft";
 constexpr std::size_t kPendingMax = 50'000;
 }  // namespace
 
@@ -51,12 +52,22 @@ World::World(std::uint64_t seed, Trace::Keep keep)
       }
     }
   };
+  network_.held_back = [this](const std::string& from) {
+    if (slow_disks_.empty() || !from.ends_with(kPluginName)) {
+      return Duration{0};
+    }
+    const auto found = managers_.find(from.substr(0, from.size() - kPluginName.size()));
+    return found == managers_.end() ? Duration{0} : found->second->raft_loop.ahead();
+  };
   bus_.set_tap([this](const std::string& from, const std::string& to, std::string_view header,
                       std::string_view body) {
     trace_.frame(loop_.now(), from, to, header, body);
     if (const auto message = raft_message(header, body)) {
       raft_invariants_.look_at(*message);
       outcome_.note(*message);
+      if (message->type == raft::MessageType::kTimeoutNow && hands_over_for_its_disk(message->from)) {
+        ++outcome_.reached["slow disk handed over"];
+      }
     }
   });
 }

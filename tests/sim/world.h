@@ -81,11 +81,20 @@ class World {
   void restart_driver(SimNode& node);
   void heal();
 
+  // world_later_faults.cc
+  void schedule_later_faults();
+  void one_later_fault();
+  void jump_node_clock(SimNode& node);
+  void slow_disk_down();
+  [[nodiscard]] bool has_slow_disks() const { return later_enabled_.contains("disk slow"); }
+  [[nodiscard]] bool hands_over_for_its_disk(raft::MemberId member);
+
   // world_managers.cc
   void stop_some_manager(bool power);
   void pause_manager();
   void jump_clock();
   void fail_disk();
+  void look_at_sick_disk(const std::string& id, bool power);
   void fill_disk();
   void restart_raft();
   void stop_manager(Manager& manager, bool power);
@@ -111,9 +120,18 @@ class World {
   void bring_back_lost_log();
   void check_lost_log();
   [[nodiscard]] bool may_lose_log(const Manager& manager) const;
+  /// Without its log or with a damaged one; also: perhaps it will be.
   [[nodiscard]] bool is_lost(const Manager& manager) const;
+  [[nodiscard]] bool is_hurt(const Manager& manager) const;
   /// It gave up because of its lost log, as it should.
   [[nodiscard]] bool is_told_as_lost(const Manager& manager) const;
+
+  // world_flips.cc
+  void flip_bit();
+  bool flip_in_log(Manager& manager);
+  bool flip_in_state(Manager& manager);
+  void judge_flip(Manager& manager);
+  void look_at_flipped_state();
 
   // world_operator.cc
   void one_action();
@@ -159,9 +177,24 @@ class World {
     std::string id;
     std::uint64_t member_id = 0;
   };
-  std::optional<LostLog> lost_log_;   // until it votes again, under another id
+  std::optional<LostLog> lost_log_;   // or damaged; until it votes again, under another id
+  struct Flip {
+    std::string id;
+    std::uint64_t number = 0;
+    std::string path;  // empty: a row of the state
+    std::uint64_t offset = 0;
+    unsigned char mask = 0;
+    unsigned char now = 0;
+    bool read = false;  // the state was opened since
+  };
+  std::optional<Flip> flip_;  // that nobody came upon yet
+  std::uint64_t flips_ = 0;
   std::set<std::string> sick_disks_;  // of managers that may give up because of it
   std::set<std::string> enabled_;     // fault classes of this seed
+  testing::SeededRandom later_rng_{0};
+  std::set<std::string> later_enabled_;
+  std::set<std::string> slow_disks_;  // of managers
+  std::map<std::string, TimePoint> other_reason_;  // that a manager had to hand over: an operator, a full disk
   Duration fault_time_{};
   Duration fault_pause_max_{};
   bool has_certificates_ = false;  // from then on nobody is without

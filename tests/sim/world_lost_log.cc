@@ -1,5 +1,5 @@
-// The log of one voter is gone when it comes back: somebody removed it, or the disk lost it. It must not vote under its
-// old id; an operator does what it advises. See world.h.
+// The log of one voter is gone when it comes back: somebody removed it, or the disk lost it. Or it is damaged
+// (world_flips.cc). It must not vote under its old id; an operator does what it advises. See world.h.
 
 #include <algorithm>
 
@@ -12,8 +12,13 @@ constexpr Duration kBackSoon = 4s;
 constexpr Duration kOperatorLooks = 2s;
 constexpr int kJoinTries = 8;
 constexpr std::size_t kVotersLeast = 3;  // two cannot decide without the one
-constexpr const char* kSays = "is empty though it was made before";
+constexpr const char* kSays[] = {"is empty though it was made before", raft::kDamagedWayOut.data()};
+constexpr const char* kSaysWhileItRuns = "does not match its checksum any more";  // and is found damaged when it starts
 }  // namespace
+
+bool World::is_hurt(const Manager& manager) const {
+  return is_lost(manager) || (flip_ && flip_->id == manager.id);
+}
 
 bool World::is_lost(const Manager& manager) const {
   return lost_log_ && lost_log_->id == manager.id && lost_log_->member_id == manager.member_id;
@@ -22,7 +27,7 @@ bool World::is_lost(const Manager& manager) const {
 /// One log at a time, and only while all members vote: a change of them under way may need just this one.
 bool World::may_lose_log(const Manager& manager) const {
   const Manager* lead = leader();
-  if (lost_log_ || lead == nullptr || !joining_.empty() || !manager.log_made) {
+  if (lost_log_ || flip_ || lead == nullptr || !joining_.empty() || !manager.log_made) {
     return false;
   }
   const auto& members = lead->manager->consensus().members();
@@ -90,12 +95,14 @@ void World::check_lost_log() {
   const Manager& manager = *managers_.at(lost_log_->id);
   if (is_lost(manager) && manager.runs() && manager.manager->consensus().is_open()) {
     invariants_.violate("manager " + manager.id + " takes part as member " + std::to_string(manager.member_id) +
-                        " although the log of that member is lost");
+                        " although the log of that member is lost or damaged");
   }
 }
 
 bool World::is_told_as_lost(const Manager& manager) const {
-  return is_lost(manager) && manager.fatal.find(kSays) != std::string::npos;
+  const auto says = [&](const char* what) { return manager.fatal.find(what) != std::string::npos; };
+  return (is_lost(manager) && std::any_of(std::begin(kSays), std::end(kSays), says)) ||
+         (flip_ && flip_->id == manager.id && says(kSaysWhileItRuns));
 }
 
 }  // namespace skep::sim

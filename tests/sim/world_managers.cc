@@ -9,6 +9,7 @@ namespace skep::sim {
 namespace {
 constexpr Duration kBackSoon = 4s;
 constexpr Duration kBackLate = 30s;
+constexpr Duration kLooksAgain = 100ms;
 }  // namespace
 
 World::Manager* World::any_manager(bool running) {
@@ -37,7 +38,7 @@ World::Manager* World::victim() {
   std::size_t running = 0;
   for (const auto& [id, manager] : managers_) {
     all += manager->removed ? 0 : 1;
-    running += manager->runs() && !manager->process.loop.paused() && !is_lost(*manager) ? 1 : 0;
+    running += manager->runs() && !manager->process.loop.paused() && !is_hurt(*manager) ? 1 : 0;
   }
   // A cluster that never has a quorum shows little.
   if (2 * (running - std::min<std::size_t>(running, 1)) <= all && all > 2 && !rng_.chance(25)) {
@@ -139,17 +140,25 @@ void World::fail_disk() {
                                   Error{Code::kInternal, "write: Input/output error"});
   sick_disks_.insert(manager->id);
   // Its log stops for good; somebody looks at the disk and restarts the agent, or pulls the plug.
-  loop_.run_after(between(2s, 20s), [this, id = manager->id, power = rng_.chance(50)] {
-    Manager& same = *managers_.at(id);
-    same.process.disk.fail_call(0, {});
-    const bool sick = same.raft != nullptr && !same.raft->status().healthy();
-    if (same.runs() && (sick || !same.fatal.empty())) {
-      stop_manager(same, power);
-      start_later(same, 100ms);
-    }
-    same.fatal.clear();
-    sick_disks_.erase(id);
-  });
+  loop_.run_after(between(2s, 20s),
+                  [this, id = manager->id, power = rng_.chance(50)] { look_at_sick_disk(id, power); });
+}
+
+void World::look_at_sick_disk(const std::string& id, bool power) {
+  Manager& same = *managers_.at(id);
+  same.process.disk.fail_call(0, {});
+  // What failed on a slow disk is told when the plugin is done and the process runs.
+  if (has_slow_disks() && (same.raft_loop.ahead() > 0s || same.process.loop.paused())) {
+    loop_.run_after(same.raft_loop.ahead() + kLooksAgain, [this, id, power] { look_at_sick_disk(id, power); });
+    return;
+  }
+  const bool sick = same.raft != nullptr && !same.raft->status().healthy();
+  if (same.runs() && (sick || !same.fatal.empty())) {
+    stop_manager(same, power);
+    start_later(same, 100ms);
+  }
+  same.fatal.clear();
+  sick_disks_.erase(id);
 }
 
 void World::fill_disk() {
@@ -158,6 +167,7 @@ void World::fill_disk() {
     return;
   }
   fire("disk full");
+  other_reason_[manager->id] = loop_.now();
   auto& disk = manager->process.disk;
   const auto free = disk.free_bytes("/");
   const std::uint64_t used = UINT64_MAX - (free ? *free : 0);
@@ -179,6 +189,7 @@ void World::restart_raft() {
   loop_.run_after(between(0s, 5s), [this, id = manager->id] {
     Manager& same = *managers_.at(id);
     if (same.runs() && same.raft == nullptr) {
+      judge_flip(same);
       static_cast<void>(same.start_raft());
     }
   });
@@ -188,11 +199,18 @@ void World::heal_managers() {
   for (const auto& [id, manager] : managers_) {
     manager->process.loop.resume();
     manager->process.clock.set_right();
+    manager->slow_disk_down(0s);
     manager->process.disk.set_capacity(UINT64_MAX);
     manager->process.disk.fail_call(0, {});
     manager->backend->fail_next(0, {});
     if (manager->runs() && !manager->removed && manager->raft == nullptr) {
+      judge_flip(*manager);
       static_cast<void>(manager->start_raft());
+    }
+    if (has_slow_disks() && sick_disks_.contains(id)) {
+      loop_.run_after(kLooksAgain, [this, id = id] { look_at_sick_disk(id, /*power=*/false); });
+      start_later(*manager, 10ms);
+      continue;
     }
     const bool sick = manager->runs() && manager->raft != nullptr &&
                       (!manager->raft->status().healthy() || !manager->fatal.empty());

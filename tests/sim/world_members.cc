@@ -71,6 +71,7 @@ void World::change_members() {
 }
 
 void World::set_role(const std::string& id, pb::NodeRole role, std::function<void()> then) {
+  other_reason_[id] = loop_.now();
   rpc::Caller* user = any_user();
   if (user == nullptr) {
     return then();
@@ -139,6 +140,7 @@ void World::transfer_leadership() {
     return;
   }
   fire("leader moved");
+  other_reason_[lead->id] = loop_.now();
   consensus::v1::TransferLeadershipRequest request;
   request.set_to(to->member_id);
   lead->raft->transfer_leadership(request, [](const auto&) {});

@@ -82,6 +82,7 @@ World::Manager& World::make_manager(const std::string& id, std::uint64_t member_
 }
 
 void World::watch(Manager& manager) {
+  judge_flip(manager);
   if (certified_ != nullptr && has_certificates_) {
     certified_->began(manager);
   }
@@ -124,6 +125,7 @@ void World::look_again() {
   look_at_logs();
   check_logs();
   check_lost_log();
+  look_at_flipped_state();
   retire_removed();
   loop_.run_after(kLookAtLogs, [this] { look_again(); });
 }

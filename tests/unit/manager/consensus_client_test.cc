@@ -132,6 +132,24 @@ TEST(ConsensusClient, AChangeIsDoneWhenItIsCommittedNotWhenTheLogTookIt) {
   EXPECT_NE(driver.store.view().get<model::v1::Service>("s1"), nullptr);
 }
 
+TEST(ConsensusClient, AChangeWhoseEntryAnotherLeaderReplacedIsNotDone) {
+  DriverByHand driver;
+  driver.say_who_leads(true);
+  model::v1::Service service;
+  service.set_id("s1");
+  store::Transaction transaction;
+  transaction.put(std::move(service));
+  Result<std::uint64_t> result = Error{Code::kInternal, "no answer", "NONE"};
+  driver.client->propose(std::move(transaction),
+                         [&](Result<std::uint64_t> answer) { result = std::move(answer); });
+  driver.world.loop.advance(1s);
+  ASSERT_EQ(driver.accepted.size(), 1U);
+  driver.deliver();  // what is committed at its index is the first entry of a new leader
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().reason, "PROPOSAL_DROPPED");
+  EXPECT_EQ(driver.store.view().get<model::v1::Service>("s1"), nullptr);
+}
+
 TEST(ConsensusClient, ALogIsOpenedOnlyOnceItIsNotedThatItWasMade) {
   Status disk = Error{Code::kResourceExhausted, "swarm.pb: no space left on device", "DISK_FULL"};
   int noted = 0;

@@ -149,6 +149,33 @@ TEST(DiskState, FindsAHoleByTheHash) {
   EXPECT_TRUE(rig.load_status);
 }
 
+TEST(DiskState, FindsAFlippedBitByAChecksumOrTheHash) {
+  for (const auto how : {MemoryBackend::FlipIs::kNoticed, MemoryBackend::FlipIs::kSilent}) {
+    auto backend = std::make_shared<MemoryBackend>();
+    Rig rig(backend);
+    Transaction transaction;
+    Service service;
+    service.set_id("s1");
+    transaction.put(service);
+    rig.apply(*transaction.encode("p", 1));
+    EXPECT_FALSE(backend->flip_bit(rig.env.random, how)) << "nothing is at rest yet";
+    rig.env.loop.advance(10s);
+    rig.drop();
+    ASSERT_TRUE(backend->flip_bit(rig.env.random, how));
+    EXPECT_TRUE(backend->is_flipped());
+    rig.open();
+    ASSERT_FALSE(rig.load_status);
+    EXPECT_EQ(rig.load_status.error().reason, "STATE_DAMAGED");
+    EXPECT_EQ(rig.store->applied_index(), 0U);
+    rig.disk->set_aside([](const Status&) {});
+    rig.env.loop.run_ready();
+    EXPECT_FALSE(backend->is_flipped());
+    rig.drop();
+    rig.open();
+    EXPECT_TRUE(rig.load_status);
+  }
+}
+
 /// Random log, random crashes: the state on disk plus the log from its mark on is the same state.
 TEST(DiskState, CrashAndReplayGiveTheSameState) {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {

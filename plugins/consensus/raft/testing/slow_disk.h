@@ -1,7 +1,9 @@
 #pragma once
 
-// A memory disk whose syncs take time: its clock goes on by that, the loop's events wait for nobody. Test use only.
+// A memory disk whose syncs take time, and a clock that goes on by that while the loop's events wait for nobody. Test
+// use only.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -25,7 +27,10 @@ class DiskClock final : public Clock {
 
 class SlowDisk final : public Disk {
  public:
-  SlowDisk(testing::MemoryDisk& disk, DiskClock& clock) : disk_(disk), clock_(clock) {}
+  SlowDisk(testing::MemoryDisk& disk, DiskClock& clock)
+      : SlowDisk(disk, [&clock](Duration time) { clock.take(time); }) {}
+  /// `take` is told of every sync that takes time, before it.
+  SlowDisk(testing::MemoryDisk& disk, std::function<void(Duration)> take) : disk_(disk), take_(std::move(take)) {}
   Duration sync_takes{0};
 
   Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override {
@@ -56,7 +61,9 @@ class SlowDisk final : public Disk {
     Result<std::string> read(std::uint64_t offset, std::size_t size) override { return file_->read(offset, size); }
     Status write(std::uint64_t offset, std::string_view data) override { return file_->write(offset, data); }
     Status sync() override {
-      disk_.clock_.take(disk_.sync_takes);
+      if (disk_.sync_takes > Duration{0}) {
+        disk_.take_(disk_.sync_takes);
+      }
       return file_->sync();
     }
     Status truncate(std::uint64_t size) override { return file_->truncate(size); }
@@ -68,7 +75,7 @@ class SlowDisk final : public Disk {
     const std::unique_ptr<File> file_;
   };
   testing::MemoryDisk& disk_;
-  DiskClock& clock_;
+  const std::function<void(Duration)> take_;
 };
 
 }  // namespace skep::raft
