@@ -35,15 +35,15 @@ std::optional<link::Credentials> with_wanted_roots(const dispatch::v1::SessionMe
   return fresh;
 }
 
-bool must_renew(const dispatch::v1::SessionMessage& message, const link::Credentials& credentials,
-                WallTime now) {
+bool must_renew(const dispatch::v1::SessionMessage& message, const link::Credentials& credentials) {
   const auto facts = link::read_certificate(credentials.pair.certificate);
   const auto issuer = link::issuer_of(credentials.pair.certificate, credentials.roots);
   const bool foreign = !message.issuer_public_key().empty() &&
                        (!issuer || issuer->public_key != message.issuer_public_key());
   const bool long_lived =
       message.certificate_life() > 0 && facts &&
-      facts->not_after - now > message.certificate_life() + kLifeTolerated.count();
+      facts->not_after - facts->not_before - link::kBackdate.count() >
+          message.certificate_life() + kLifeTolerated.count();
   return foreign || long_lived;
 }
 

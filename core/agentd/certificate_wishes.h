@@ -17,9 +17,9 @@ namespace skep::agentd {
 /// is not good for those yet; then the renewal brings both.
 std::optional<link::Credentials> with_wanted_roots(const dispatch::v1::SessionMessage& message,
                                                    const link::Credentials& credentials);
-/// Another root is to have signed our certificate, or it lives longer than the swarm wants.
-bool must_renew(const dispatch::v1::SessionMessage& message, const link::Credentials& credentials,
-                WallTime now);
+/// Another root is to have signed our certificate, or it was made for a longer life than the swarm wants. Whatever our
+/// clock shows: one that is behind would see too long a life in every certificate.
+bool must_renew(const dispatch::v1::SessionMessage& message, const link::Credentials& credentials);
 /// What a renewal brought. kUnauthenticated: no other node would accept it now.
 Result<link::Credentials> renewed(const ca::v1::RenewResponse& reply,
                                   const link::Credentials& credentials, WallTime now);

@@ -5,6 +5,7 @@
 // again. Loop thread only.
 
 #include <functional>
+#include <optional>
 
 #include "core/link/certificate.h"
 #include "skep/env.h"
@@ -24,7 +25,9 @@ class RenewalTimer {
   RenewalTimer(const RenewalTimer&) = delete;
   RenewalTimer& operator=(const RenewalTimer&) = delete;
 
-  /// When that certificate is to be replaced (link::renewal_time), and within kLook once it is out of date.
+  /// When that certificate is to be replaced (link::renewal_time), and within kLook once it is out of date. While it is
+  /// good, not before a twentieth of its life has passed since the last one was asked for: in the eyes of a clock that
+  /// is far ahead every new certificate is old.
   void follow(const link::CertificateFacts& facts);
   /// In that time, whatever the certificate.
   void in(Duration wait);
@@ -33,11 +36,14 @@ class RenewalTimer {
 
  private:
   void look();
+  void fire();
 
   Env& env_;
   const std::function<void()> due_;
   link::CertificateFacts facts_;
   WallTime renew_at_ = 0;
+  TimePoint earliest_{};  ///< of our own clock, which nobody sets
+  std::optional<TimePoint> asked_;
   TimerId timer_ = 0;
 };
 

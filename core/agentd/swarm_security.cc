@@ -195,7 +195,7 @@ void Swarm::Security::follow_wishes(const dispatch::v1::SessionMessage& message)
       SKEP_INFO("the roots that this node trusts changed");
     }
   }
-  if (!must_renew(message, *swarm_.credentials_, env_.clock.wall_now()) ||
+  if (!must_renew(message, *swarm_.credentials_) ||
       std::exchange(renewal_wished_, true)) {
     return;
   }

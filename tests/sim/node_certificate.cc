@@ -61,7 +61,7 @@ void NodeCertificate::follow(const dispatch::v1::SessionMessage& message) {
   // A manager learns from the log that it is none any more.
   const bool to_manage = message.node().spec().role() == model::v1::NODE_ROLE_MANAGER;
   const bool other_role = !manager_ && to_manage != (role_of(*credentials_) == link::Role::kManager);
-  if ((!other_role && !agentd::must_renew(message, *credentials_, env_->clock.wall_now())) ||
+  if ((!other_role && !agentd::must_renew(message, *credentials_)) ||
       std::exchange(renewal_wished_, true)) {
     return;
   }

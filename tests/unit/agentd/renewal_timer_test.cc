@@ -58,6 +58,24 @@ TEST_F(RenewalTimerTest, ASmallStepOfTheClockChangesNothing) {
   EXPECT_EQ(due, 0);
 }
 
+TEST_F(RenewalTimerTest, AClockFarAheadDoesNotAskAllTheTime) {
+  const auto made_now = [this] {  // by a manager whose clock is right
+    auto facts = signed_now();
+    facts.not_before -= Duration(80 * kDay).count();
+    facts.not_after -= Duration(80 * kDay).count();
+    return facts;
+  };
+  timer.follow(made_now());
+  for (int day = 0; day < 9; ++day) {
+    loop.advance(kDay);
+    timer.waits() ? void() : timer.follow(made_now());
+  }
+  EXPECT_EQ(due, 2) << "at once, and after a twentieth of its life";
+  loop.jump_wall_clock(200 * kDay);
+  loop.advance(RenewalTimer::kLook);
+  EXPECT_EQ(due, 3) << "what is out of date is replaced at once";
+}
+
 TEST_F(RenewalTimerTest, WhatIsWishedComesSoonerAndOnce) {
   timer.follow(signed_now());
   timer.in(5s);
