@@ -98,7 +98,8 @@ class Forwarder::Request : public std::enable_shared_from_this<Request> {
                           "node '" + route.node_id + "' leads and cannot be reached from here",
                           "NO_LEADER"});
     }
-    forwarder_.passed_on_[this] = weak_from_this();
+    number_ = ++forwarder_.times_passed_on_;
+    forwarder_.passed_on_[number_] = weak_from_this();
     asked_ = route.node_id;
     peer_ = &forwarder_.peers_->to(route.node_id, route.address);
     call_ = peer_->call("core", method_, body_,
@@ -108,7 +109,7 @@ class Forwarder::Request : public std::enable_shared_from_this<Request> {
 
   void answered(Result<rpc::Body> reply) {
     if (!alive_.expired()) {
-      forwarder_.passed_on_.erase(this);
+      forwarder_.passed_on_.erase(number_);
     }
     if (reply || alive_.expired()) {
       return reply_(std::move(reply));
@@ -151,6 +152,7 @@ class Forwarder::Request : public std::enable_shared_from_this<Request> {
   TimePoint give_up_at_;
   std::string asked_;        // the node it was passed on to
   std::string doubtful_at_;  // the one that may have run it before its connection broke
+  std::uint64_t number_ = 0;  // among those that were passed on; 0: not yet
   rpc::Caller* peer_ = nullptr;
   rpc::CallId call_ = 0;
 };

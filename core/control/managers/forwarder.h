@@ -9,6 +9,7 @@
 // never will be. For other writes the answer says that the outcome is not known (kUnavailable
 // OUTCOME_UNKNOWN). What surely was not run is tried again.
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -55,7 +56,8 @@ class Forwarder {
   Env& env_;
   bus::Peers* const peers_;
   const FindLeader find_leader_;
-  std::map<Request*, std::weak_ptr<Request>> passed_on_;
+  std::map<std::uint64_t, std::weak_ptr<Request>> passed_on_;  ///< oldest first: runs of the simulator repeat
+  std::uint64_t times_passed_on_ = 0;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 
