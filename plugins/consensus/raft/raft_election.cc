@@ -16,9 +16,13 @@ void Raft::tick() {
     return;
   }
   ++election_elapsed_;
-  if (can_stand() && election_elapsed_ >= election_timeout_) {
+  if (election_elapsed_ >= election_timeout_) {
     election_elapsed_ = 0;
-    campaign();
+    if (can_stand()) {
+      campaign();
+    } else if (!members_.is_voter(options_.id)) {
+      leader_ = kNobody;  // it may have removed this learner, which asks for no vote by which it would learn that
+    }
   }
 }
 
