@@ -92,21 +92,19 @@ void StateFetch::fetch(std::uint64_t index, std::uint64_t source, Done done) {
   if (done_ != nullptr || writing_) {
     return done(Error{Code::kConflict, "the state is being fetched already", "FETCH_UNDER_WAY"});
   }
-  if (peers_ == nullptr || mail_.find(source) == nullptr) {
-    return done(
-        Error{Code::kUnavailable,
-              "no manager is known that has the state (member " + std::to_string(source) + ")",
-              "NO_SOURCE"});
+  wanted_ = mail_.find(source) == nullptr ? 0 : source;
+  source = fit_source(wanted_);
+  if (source == 0) {
+    unfit_.clear();
+    source = fit_source(wanted_);
+  }
+  if (peers_ == nullptr || source == 0) {
+    return done(Error{Code::kUnavailable, "no other manager is known that could have the state",
+                      "NO_SOURCE"});
   }
   done_ = std::move(done);
   min_index_ = index;
   failures_ = 0;
-  wanted_ = source;
-  source = fit_source(wanted_);
-  if (source == 0) {
-    unfit_.clear();
-    source = wanted_;
-  }
   if (source != source_ || snapshot_id_.empty() || mark_.index() < index) {
     source_ = source;
     return begin();
@@ -114,9 +112,10 @@ void StateFetch::fetch(std::uint64_t index, std::uint64_t source, Done done) {
   open();
 }
 
-/// `wanted`, or in its place a manager that is not known to be unfit; 0: there is none.
+/// `wanted`, or in its place a manager that is not known to be unfit; 0: there is none. Where nobody
+/// leads, nobody is wanted, and perhaps only the one that waits for its state could lead.
 std::uint64_t StateFetch::fit_source(std::uint64_t wanted) const {
-  if (!unfit_.contains(wanted)) {
+  if (wanted != 0 && !unfit_.contains(wanted)) {
     return wanted;
   }
   for (const auto& [id, member] : mail_.book()) {

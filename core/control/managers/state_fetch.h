@@ -55,7 +55,8 @@ class StateFetch {
   StateFetch& operator=(const StateFetch&) = delete;
 
   /// Answers the index of a state that holds `index`, once it is in place; an error after a few
-  /// tries (consensus asks again, perhaps naming another source). One at a time: kConflict. A manager
+  /// tries (consensus asks again, perhaps naming another source). `source` 0: nobody leads, any manager will do.
+  /// One at a time: kConflict. A manager
   /// whose state is damaged is not asked again as long as there is another one; kDataLoss: there is none.
   void fetch(std::uint64_t index, std::uint64_t source, Done done);
   void stop();

@@ -139,6 +139,25 @@ TEST(StateTransfer, WhereEveryStateIsDamagedOneIsTakenAsSoonAsItIsWhole) {
   EXPECT_TRUE(cluster.agree(30s));
 }
 
+TEST(StateTransfer, WhoAloneCouldLeadTakesItsStateFromAManagerThatDoesNotLead) {
+  Short cluster(3);
+  cluster.fill(60, 10'000);
+  const std::string first = cluster.wait_leader();
+  const std::string behind = cluster.follower();
+  cluster.kill(behind);
+  cluster.fill(1, 100);
+  for (const auto& [id, node] : cluster.nodes) {
+    id == behind ? void() : cluster.kill(id);
+  }
+  testing::SeededRandom random(1);
+  ASSERT_TRUE(cluster.nodes.at(first)->backend->flip_bit(random, store::MemoryBackend::FlipIs::kNoticed));
+  cluster.start(first);
+  cluster.start(behind);
+  cluster.loop.advance(60s);
+  EXPECT_EQ(cluster.leader(), first) << "the other one lacks what was acknowledged";
+  EXPECT_EQ(cluster.view(first).all<model::v1::Service>().size(), 61U);
+}
+
 TEST(StateTransfer, OnlyManagersMayHaveTheState) {
   rpc::MethodTable none;  // outlives the bus
   Short cluster(1);
