@@ -144,8 +144,10 @@ Result<std::vector<v1::TaskRecord>> LevelRecordStore::read_all() {
   return records;
 }
 
-Status LevelRecordStore::put(const v1::TaskRecord& record) {
-  const auto status = db_->Put({}, key_of(record.task().id()), record.SerializeAsString());
+Status LevelRecordStore::put(const v1::TaskRecord& record, Write how) {
+  leveldb::WriteOptions options;
+  options.sync = how == Write::kSynced;
+  const auto status = db_->Put(options, key_of(record.task().id()), record.SerializeAsString());
   return status.ok() ? ok() : Status(error_of(status, directory_));
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 
 // Task records in a LevelDB directory (node.db). Keys: "f" format number, "t" TASKID -> TaskRecord.
-// Writes are not synced: the agent may die at any moment without loss, and after a power failure
-// what is missing is rebuilt from the runtimes' labels.
+// Only the end of a task is synced: the agent may die at any moment without loss, and after a power
+// failure what is missing of others is rebuilt from the runtimes' labels.
 
 #include <memory>
 #include <string>
@@ -27,7 +27,7 @@ class LevelRecordStore final : public RecordStore {
   LevelRecordStore& operator=(const LevelRecordStore&) = delete;
 
   Result<std::vector<v1::TaskRecord>> load() override;
-  Status put(const v1::TaskRecord& record) override;
+  Status put(const v1::TaskRecord& record, Write how) override;
   Status remove(const std::string& task_id) override;
   [[nodiscard]] bool rebuilt() const { return rebuilt_; }
 

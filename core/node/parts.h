@@ -51,13 +51,15 @@ class NodeFacts {
   virtual model::v1::Resources resources() = 0;
 };
 
-/// Task records on disk. Writes may be lost in a power failure (never in a crash of the agent): all
-/// that matters can be rebuilt from the runtime's list. Never called from another thread.
+/// Task records on disk. Writes may be lost in a power failure (never in a crash of the agent), unless one after them
+/// was synced: what runs can be rebuilt from the runtime's list, but what ended and is gone cannot. Never called from
+/// another thread.
 class RecordStore {
  public:
   virtual ~RecordStore() = default;
   virtual Result<std::vector<v1::TaskRecord>> load() = 0;
-  virtual Status put(const v1::TaskRecord& record) = 0;
+  enum class Write : std::uint8_t { kPlain, kSynced };
+  virtual Status put(const v1::TaskRecord& record, Write how) = 0;
   /// Removing what is not there is success.
   virtual Status remove(const std::string& task_id) = 0;
 };

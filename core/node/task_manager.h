@@ -66,6 +66,7 @@ class TaskManager {
     TimerId wake = 0;
     TimePoint touched = TimePoint::min();  ///< last step or answer
     bool dirty = true;                     ///< the record on disk is older
+    bool end_synced = false;               ///< that it ended is on disk, also after a power failure
     model::v1::TaskState reported = model::v1::TASK_STATE_NEW;
     rpc::CallId wait = 0;       ///< open runtime/1/wait
     bool wait_paused = false;   ///< it failed a moment ago

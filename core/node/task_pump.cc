@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "core/model/task_state.h"
 #include "core/node/record.h"
 #include "core/node/task_manager.h"
 #include "skep/log.h"
@@ -206,8 +207,11 @@ void TaskManager::save(Entry& entry) {
     return;
   }
   const bool secret = !entry.record.task().spec().container().registry_auth().empty();
-  const auto status = secret ? parts_.records.put(without_credentials(entry.record))
-                             : parts_.records.put(entry.record);
+  // Before it is reported: a record of before its start would bring a task back that the managers know to be over.
+  const bool ended = !entry.end_synced && model::is_terminal(entry.record.status().state());
+  const auto how = ended ? RecordStore::Write::kSynced : RecordStore::Write::kPlain;
+  const auto status = secret ? parts_.records.put(without_credentials(entry.record), how)
+                             : parts_.records.put(entry.record, how);
   if (!status) {
     // The runtime's labels hold enough to go on without; written again when the task moves.
     if (!std::exchange(save_failed_, true)) {
@@ -218,6 +222,7 @@ void TaskManager::save(Entry& entry) {
   }
   save_failed_ = false;
   entry.dirty = false;
+  entry.end_synced = entry.end_synced || ended;
 }
 
 void TaskManager::forget(const std::string& id) {

@@ -79,7 +79,7 @@ class FakeNodeFacts final : public NodeFacts {
 };
 
 /// Writes survive the agent; lose_power() forgets a random tail of those since the last sync(),
-/// as node.db does, whose writes are not synced.
+/// as node.db does, most of whose writes are not synced.
 class MemoryRecordStore final : public RecordStore {
  public:
   Result<std::vector<v1::TaskRecord>> load() override {
@@ -89,11 +89,12 @@ class MemoryRecordStore final : public RecordStore {
     }
     return result;
   }
-  Status put(const v1::TaskRecord& record) override {
+  Status put(const v1::TaskRecord& record, Write how) override {
     if (failure) {
       return *failure;
     }
     writes_.emplace_back(record.task().id(), record.SerializeAsString());
+    how == Write::kSynced ? sync() : void();
     return ok();
   }
   Status remove(const std::string& task_id) override {

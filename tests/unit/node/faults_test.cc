@@ -225,6 +225,23 @@ TEST(LostFrame, OfAnyCallToADriverIsMadeGood) {
   }
 }
 
+TEST(PowerLoss, BringsNoTaskBackThatWasReportedOver) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    World world(seed);
+    world.start_agent();
+    world.assign(World::task("t1"));
+    ASSERT_TRUE(world.reaches("t1", TASK_STATE_RUNNING));
+    world.desire("t1", TASK_STATE_SHUTDOWN);
+    ASSERT_TRUE(world.reaches("t1", TASK_STATE_SHUTDOWN));
+    world.lose_power();
+    world.runtime.containers.clear();     // somebody cleared what had ended
+    world.bus.take_down("core");          // no manager says what this node should have
+    world.start_agent();
+    world.env.loop.advance(60s);
+    EXPECT_EQ(world.container("t1"), nullptr) << "seed " << seed;
+  }
+}
+
 class Restarts : public ::testing::Test, public World {};
 
 TEST_F(Restarts, AdoptsWhatRunsAndReportsWhatEndedMeanwhile) {

@@ -31,8 +31,8 @@ TEST_F(LevelRecords, KeepsRecordsOverAReopen) {
   {
     auto store = LevelRecordStore::open(path());
     ASSERT_TRUE(store) << store.error().message;
-    ASSERT_TRUE((*store)->put(record("a")));
-    ASSERT_TRUE((*store)->put(record("b")));
+    ASSERT_TRUE((*store)->put(record("a"), RecordStore::Write::kPlain));
+    ASSERT_TRUE((*store)->put(record("b"), RecordStore::Write::kPlain));
     ASSERT_TRUE((*store)->remove("a"));
     ASSERT_TRUE((*store)->remove("never"));
   }
@@ -58,7 +58,7 @@ TEST_F(LevelRecords, RefusesASecondAgentOnTheSameRoot) {
 TEST_F(LevelRecords, MovesDamagedRecordsAsideAndBeginsAnew) {
   {
     auto store = LevelRecordStore::open(path());
-    ASSERT_TRUE((*store)->put(record("a")));
+    ASSERT_TRUE((*store)->put(record("a"), RecordStore::Write::kPlain));
   }
   for (const auto& entry : fs::directory_iterator(path())) {
     if (entry.path().filename() == "CURRENT" ||
@@ -71,7 +71,7 @@ TEST_F(LevelRecords, MovesDamagedRecordsAsideAndBeginsAnew) {
   EXPECT_TRUE((*store)->rebuilt());
   EXPECT_TRUE((*store)->load()->empty());
   EXPECT_TRUE(fs::exists(path() + ".damaged"));
-  EXPECT_TRUE((*store)->put(record("b")));
+  EXPECT_TRUE((*store)->put(record("b"), RecordStore::Write::kPlain));
 }
 
 }  // namespace
