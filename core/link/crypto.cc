@@ -46,6 +46,40 @@ Result<std::vector<CertificatePtr>> parse_certificates(std::string_view pem) {
   return out;
 }
 
+Status use_certificate(SSL_CTX* context, std::string_view chain, std::string_view key) {
+  SKEP_TRY_ASSIGN(const auto certificates, parse_certificates(chain));
+  SKEP_TRY_ASSIGN(const KeyPtr own, parse_key(key));
+  bool good = ::SSL_CTX_use_certificate(context, certificates.front().get()) == 1 &&
+              ::SSL_CTX_use_PrivateKey(context, own.get()) == 1;
+  for (std::size_t i = 1; good && i < certificates.size(); ++i) {
+    good = SSL_CTX_add1_chain_cert(context, certificates[i].get()) == 1;
+  }
+  return good ? ok() : Status(crypto_error("use the node's certificate"));
+}
+
+Result<TlsEnd> TlsEnd::make(SSL_CTX* context) {
+  TlsEnd end;
+  end.ssl.reset(::SSL_new(context));
+  end.in = ::BIO_new(::BIO_s_mem());
+  end.out = ::BIO_new(::BIO_s_mem());
+  if (!end.ssl || end.in == nullptr || end.out == nullptr) {
+    ::BIO_free(end.in);
+    ::BIO_free(end.out);
+    return crypto_error("begin TLS");
+  }
+  ::SSL_set_bio(end.ssl.get(), end.in, end.out);
+  return end;
+}
+
+void TlsEnd::drain(std::string& to_wire) const {
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(out, &data);
+  if (size > 0) {
+    to_wire.append(data, static_cast<std::size_t>(size));
+    (void)BIO_reset(out);
+  }
+}
+
 std::string name_entry(const X509_NAME* name, int nid) {
   const int index = ::X509_NAME_get_index_by_NID(name, nid, -1);
   if (index < 0) {

@@ -43,6 +43,18 @@ Error crypto_error(std::string_view what);
 Result<KeyPtr> parse_key(std::string_view pem);
 /// All certificates of the text, in order; never none. kInvalidArgument: there is none, or one is damaged.
 Result<std::vector<CertificatePtr>> parse_certificates(std::string_view pem);
+/// Shows that chain, whose leaf is of that key, to the other side. Both PEM.
+Status use_certificate(SSL_CTX* context, std::string_view chain, std::string_view key);
+/// One end of a TLS connection whose bytes are carried by somebody else.
+struct TlsEnd {
+  SslPtr ssl;
+  BIO* in = nullptr;   ///< what came from the wire; owned by ssl
+  BIO* out = nullptr;  ///< what is to go there; owned by ssl
+
+  static Result<TlsEnd> make(SSL_CTX* context);
+  /// Appends what is to go to the wire.
+  void drain(std::string& to_wire) const;
+};
 /// "CN", "OU" or "O" of a name.
 std::string name_entry(const X509_NAME* name, int nid);
 

@@ -37,20 +37,6 @@ std::string request_text(const model::HttpsUrl& url, const std::string& body) {
          std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
-Status show(SSL_CTX* context, const CertifiedKey& own) {
-  if (own.certificate.empty()) {
-    return ok();
-  }
-  SKEP_TRY_ASSIGN(const auto chain, parse_certificates(own.certificate));
-  SKEP_TRY_ASSIGN(const KeyPtr key, parse_key(own.key));
-  bool good = ::SSL_CTX_use_certificate(context, chain.front().get()) == 1 &&
-              ::SSL_CTX_use_PrivateKey(context, key.get()) == 1;
-  for (std::size_t i = 1; good && i < chain.size(); ++i) {
-    good = SSL_CTX_add1_chain_cert(context, chain[i].get()) == 1;
-  }
-  return good ? ok() : Status(crypto_error("use the node's certificate"));
-}
-
 Status trust(SSL_CTX* context, const std::string& roots) {
   SKEP_TRY_ASSIGN(const auto trusted, parse_certificates(roots));
   X509_STORE* const store = ::SSL_CTX_get_cert_store(context);
@@ -63,25 +49,14 @@ Status trust(SSL_CTX* context, const std::string& roots) {
 
 }  // namespace
 
-struct HttpsStream::Impl {
-  SslContextPtr context;
-  SslPtr ssl;
-  BIO* in = nullptr;  // owned by ssl
-  BIO* out = nullptr;
+struct HttpsStream::Impl : TlsEnd {
+  explicit Impl(TlsEnd end) : TlsEnd(std::move(end)) {}
   std::string request;
   bool established = false;
   std::size_t received = 0;
   std::string unparsed;
   http::response_parser<http::string_body> parser;
 
-  void drain(std::string& to_wire) const {
-    char* data = nullptr;
-    const long size = BIO_get_mem_data(out, &data);
-    if (size > 0) {
-      to_wire.append(data, static_cast<std::size_t>(size));
-      (void)BIO_reset(out);
-    }
-  }
   [[nodiscard]] Error broken() const {
     const long verdict = ::SSL_get_verify_result(ssl.get());
     if (!established && verdict != X509_V_OK) {
@@ -140,12 +115,8 @@ HttpsStream::~HttpsStream() = default;
 Result<std::unique_ptr<HttpsStream>> HttpsStream::begin(const model::HttpsUrl& url, const bus::HttpsPost& post,
                                                         const CertifiedKey& own, WallTime now,
                                                         std::string& to_wire) {
-  auto impl = std::make_unique<Impl>();
-  impl->parser.body_limit(bus::HttpsClient::kAnswerMax);
-  impl->parser.header_limit(kHeadMax);
-  impl->parser.eager(true);
-  impl->context.reset(::SSL_CTX_new(::TLS_client_method()));
-  SSL_CTX* const context = impl->context.get();
+  const SslContextPtr owner(::SSL_CTX_new(::TLS_client_method()));
+  SSL_CTX* const context = owner.get();
   if (context == nullptr || SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1) {
     return crypto_error("prepare TLS");
   }
@@ -153,17 +124,15 @@ Result<std::unique_ptr<HttpsStream>> HttpsStream::begin(const model::HttpsUrl& u
   SSL_CTX_set_max_cert_list(context, kCertificatesMax);
   ::SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
   SKEP_TRY(trust(context, post.roots));
-  SKEP_TRY(show(context, own));
-  impl->ssl.reset(::SSL_new(context));
-  impl->in = ::BIO_new(::BIO_s_mem());
-  impl->out = ::BIO_new(::BIO_s_mem());
-  if (!impl->ssl || impl->in == nullptr || impl->out == nullptr) {
-    ::BIO_free(impl->in);
-    ::BIO_free(impl->out);
-    return crypto_error("begin TLS");
+  if (!own.certificate.empty()) {
+    SKEP_TRY(use_certificate(context, own.certificate, own.key));
   }
+  SKEP_TRY_ASSIGN(auto end, TlsEnd::make(context));
+  auto impl = std::make_unique<Impl>(std::move(end));
+  impl->parser.body_limit(bus::HttpsClient::kAnswerMax);
+  impl->parser.header_limit(kHeadMax);
+  impl->parser.eager(true);
   SSL* const ssl = impl->ssl.get();
-  ::SSL_set_bio(ssl, impl->in, impl->out);
   ::SSL_set_connect_state(ssl);
   X509_VERIFY_PARAM* const check = ::SSL_get0_param(ssl);
   ::X509_VERIFY_PARAM_set_time(check, static_cast<std::time_t>(now / 1'000'000'000));

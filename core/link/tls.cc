@@ -18,11 +18,7 @@ Error tls_error(const char* what) {
 struct TlsContext::Impl {
   SslContextPtr context;
 };
-struct TlsSession::Impl {
-  SslPtr ssl;
-  BIO* in = nullptr;   // owned by ssl
-  BIO* out = nullptr;
-};
+struct TlsSession::Impl : TlsEnd {};
 
 TlsContext::TlsContext(Credentials credentials, std::unique_ptr<Impl> impl)
     : credentials_(std::move(credentials)), impl_(std::move(impl)) {}
@@ -43,16 +39,7 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::make(Credentials credentia
   ::SSL_CTX_set_cert_verify_callback(context, [](X509_STORE_CTX*, void*) { return 1; }, nullptr);
   if (!credentials.pair.certificate.empty()) {
     SKEP_TRY(check_pair(credentials.pair));
-    SKEP_TRY_ASSIGN(const auto chain, parse_certificates(credentials.pair.certificate));
-    SKEP_TRY_ASSIGN(const KeyPtr key, parse_key(credentials.pair.key));
-    bool good = ::SSL_CTX_use_certificate(context, chain.front().get()) == 1 &&
-                ::SSL_CTX_use_PrivateKey(context, key.get()) == 1;
-    for (std::size_t i = 1; good && i < chain.size(); ++i) {
-      good = SSL_CTX_add1_chain_cert(context, chain[i].get()) == 1;
-    }
-    if (!good) {
-      return crypto_error("use the node's certificate");
-    }
+    SKEP_TRY(use_certificate(context, credentials.pair.certificate, credentials.pair.key));
   }
   return std::shared_ptr<const TlsContext>(new TlsContext(std::move(credentials), std::move(impl)));
 }
@@ -63,33 +50,16 @@ TlsSession::~TlsSession() = default;
 
 Result<std::unique_ptr<TlsSession>> TlsSession::make(std::shared_ptr<const TlsContext> context,
                                                      bool accepted) {
-  auto impl = std::make_unique<Impl>();
-  impl->ssl.reset(::SSL_new(context->impl_->context.get()));
-  impl->in = ::BIO_new(::BIO_s_mem());
-  impl->out = ::BIO_new(::BIO_s_mem());
-  if (!impl->ssl || impl->in == nullptr || impl->out == nullptr) {
-    ::BIO_free(impl->in);
-    ::BIO_free(impl->out);
-    return crypto_error("begin TLS");
-  }
-  ::SSL_set_bio(impl->ssl.get(), impl->in, impl->out);
+  SKEP_TRY_ASSIGN(auto end, TlsEnd::make(context->impl_->context.get()));
+  auto impl = std::make_unique<Impl>(Impl{std::move(end)});
   accepted ? ::SSL_set_accept_state(impl->ssl.get()) : ::SSL_set_connect_state(impl->ssl.get());
   return std::unique_ptr<TlsSession>(new TlsSession(std::move(context), std::move(impl)));
-}
-
-void TlsSession::drain(std::string& to_wire) {
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(impl_->out, &data);
-  if (size > 0) {
-    to_wire.append(data, static_cast<std::size_t>(size));
-    (void)BIO_reset(impl_->out);
-  }
 }
 
 Status TlsSession::handshake(std::string& to_wire) {
   const int result = ::SSL_do_handshake(impl_->ssl.get());
   const int why = result == 1 ? SSL_ERROR_NONE : ::SSL_get_error(impl_->ssl.get(), result);
-  drain(to_wire);
+  impl_->drain(to_wire);
   if (why == SSL_ERROR_WANT_READ) {
     return ok();
   }
@@ -120,7 +90,7 @@ Status TlsSession::receive(std::string_view from_wire, std::string& plain, std::
       continue;
     }
     const int why = ::SSL_get_error(impl_->ssl.get(), count);
-    drain(to_wire);
+    impl_->drain(to_wire);
     if (why == SSL_ERROR_WANT_READ) {
       return ok();
     }
@@ -146,7 +116,7 @@ Status TlsSession::seal(std::string_view plain, std::string& to_wire) {
       return tls_error("write");
     }
     plain.remove_prefix(static_cast<std::size_t>(count));
-    drain(to_wire);
+    impl_->drain(to_wire);
   }
   return ok();
 }

@@ -56,7 +56,6 @@ class TlsSession final : public bus::StreamFilter {
   struct Impl;
   TlsSession(std::shared_ptr<const TlsContext> context, std::unique_ptr<Impl> impl);
   Status handshake(std::string& to_wire);
-  void drain(std::string& to_wire);
 
   std::shared_ptr<const TlsContext> context_;
   std::unique_ptr<Impl> impl_;

@@ -26,6 +26,18 @@ inline v1::CreateServiceRequest web(const std::string& name = "web") {
 struct Api : Rig {
   Api() { init(); }
   const store::View& view() { return manager->store().view(); }
+  /// What changes nothing of the one node yet.
+  control::v1::UpdateNodeRequest update_self() {
+    control::v1::GetNodeRequest get;
+    get.set_ref("self");
+    const auto self = ask<control::v1::methods::GetNode>(get);
+    EXPECT_TRUE(self);
+    control::v1::UpdateNodeRequest request;
+    request.set_ref("self");
+    request.set_version(self->node().meta().version());
+    *request.mutable_spec() = self->node().spec();
+    return request;
+  }
   template <class T>
   void put(T object) {
     store::Transaction transaction;

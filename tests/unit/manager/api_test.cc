@@ -199,14 +199,7 @@ TEST(ControlApi, CountsAndFiltersTasks) {
 
 TEST(ControlApi, UpdatesANodeButKeepsTheLastManager) {
   Api api;
-  v1::GetNodeRequest get;
-  get.set_ref("self");
-  const auto self = api.ask<methods::GetNode>(get);
-  ASSERT_TRUE(self);
-  v1::UpdateNodeRequest request;
-  request.set_ref("self");
-  request.set_version(self->node().meta().version());
-  *request.mutable_spec() = self->node().spec();
+  auto request = api.update_self();
   request.mutable_spec()->set_availability(model::v1::AVAILABILITY_DRAIN);
   const auto drained = api.ask<methods::UpdateNode>(request);
   ASSERT_TRUE(drained) << drained.error().message;

@@ -67,6 +67,15 @@ class DriverByHand {
     rpc::call<methods::Leadership>(*driver_, "core", request, {}, [](const auto&) {});
     world.loop.run_ready();
   }
+  /// Service "s1"; `result` is told and outlives this.
+  void propose_service(Result<std::uint64_t>& result) {
+    model::v1::Service service;
+    service.set_id("s1");
+    store::Transaction transaction;
+    transaction.put(std::move(service));
+    client->propose(std::move(transaction), [&result](Result<std::uint64_t> answer) { result = std::move(answer); });
+    world.loop.advance(1s);
+  }
   void deliver(const std::string& data = "") {
     consensus::v1::CommittedRequest request;
     auto& entry = *request.add_entries();
@@ -115,14 +124,8 @@ TEST(ConsensusClient, LeadsAndReadsOnceEverythingCommittedBeforeIsApplied) {
 TEST(ConsensusClient, AChangeIsDoneWhenItIsCommittedNotWhenTheLogTookIt) {
   DriverByHand driver;
   driver.say_who_leads(true);
-  model::v1::Service service;
-  service.set_id("s1");
-  store::Transaction transaction;
-  transaction.put(std::move(service));
   Result<std::uint64_t> result = Error{Code::kInternal, "no answer", "NONE"};
-  driver.client->propose(std::move(transaction),
-                         [&](Result<std::uint64_t> answer) { result = std::move(answer); });
-  driver.world.loop.advance(1s);
+  driver.propose_service(result);
   ASSERT_EQ(driver.accepted.size(), 1U);
   ASSERT_FALSE(result) << "another leader may still put another entry in its place";
   EXPECT_EQ(result.error().reason, "NONE");
@@ -135,14 +138,8 @@ TEST(ConsensusClient, AChangeIsDoneWhenItIsCommittedNotWhenTheLogTookIt) {
 TEST(ConsensusClient, AChangeWhoseEntryAnotherLeaderReplacedIsNotDone) {
   DriverByHand driver;
   driver.say_who_leads(true);
-  model::v1::Service service;
-  service.set_id("s1");
-  store::Transaction transaction;
-  transaction.put(std::move(service));
   Result<std::uint64_t> result = Error{Code::kInternal, "no answer", "NONE"};
-  driver.client->propose(std::move(transaction),
-                         [&](Result<std::uint64_t> answer) { result = std::move(answer); });
-  driver.world.loop.advance(1s);
+  driver.propose_service(result);
   ASSERT_EQ(driver.accepted.size(), 1U);
   driver.deliver();  // what is committed at its index is the first entry of a new leader
   ASSERT_FALSE(result);

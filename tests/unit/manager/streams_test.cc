@@ -106,14 +106,7 @@ TEST(ControlApi, AWatchShowsTheLargestServiceToo) {
 
 TEST(ControlApi, LabelsOfANodeHaveABound) {
   Api api;
-  v1::GetNodeRequest get;
-  get.set_ref("self");
-  const auto self = api.ask<methods::GetNode>(get);
-  ASSERT_TRUE(self);
-  v1::UpdateNodeRequest request;
-  request.set_ref("self");
-  request.set_version(self->node().meta().version());
-  *request.mutable_spec() = self->node().spec();
+  auto request = api.update_self();
   (*request.mutable_spec()->mutable_labels())["filler"] = std::string(70'000, 'x');
   const auto refused = api.ask<methods::UpdateNode>(request);
   ASSERT_FALSE(refused);

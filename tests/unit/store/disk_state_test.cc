@@ -70,6 +70,14 @@ struct Rig {
   void apply(const std::string& bytes) {
     ASSERT_TRUE(store->apply(store->applied_index() + 1, 1, bytes));
   }
+  /// With id "s1".
+  void apply_service() {
+    Transaction transaction;
+    Service service;
+    service.set_id("s1");
+    transaction.put(service);
+    apply(*transaction.encode("p", 1));
+  }
   testing::ManualEnv env;
   std::shared_ptr<StateBackend> backend;
   std::unique_ptr<Store> store;
@@ -128,11 +136,7 @@ TEST(DiskState, CloseWritesAndSyncsTheRest) {
 TEST(DiskState, FindsAHoleByTheHash) {
   auto backend = std::make_shared<MemoryBackend>();
   Rig rig(backend);
-  Transaction transaction;
-  Service service;
-  service.set_id("s1");
-  transaction.put(service);
-  rig.apply(*transaction.encode("p", 1));
+  rig.apply_service();
   rig.env.loop.advance(10s);
   rig.drop();
   backend->lose_row(static_cast<std::uint32_t>(Table::kService), "s1");
@@ -153,11 +157,7 @@ TEST(DiskState, FindsAFlippedBitByAChecksumOrTheHash) {
   for (const auto how : {MemoryBackend::FlipIs::kNoticed, MemoryBackend::FlipIs::kSilent}) {
     auto backend = std::make_shared<MemoryBackend>();
     Rig rig(backend);
-    Transaction transaction;
-    Service service;
-    service.set_id("s1");
-    transaction.put(service);
-    rig.apply(*transaction.encode("p", 1));
+    rig.apply_service();
     EXPECT_FALSE(backend->flip_bit(rig.env.random, how)) << "nothing is at rest yet";
     rig.env.loop.advance(10s);
     rig.drop();
