@@ -13,7 +13,7 @@ namespace skep::sim {
 
 namespace {
 
-constexpr Duration kDecisionLasts = std::chrono::seconds{10};
+constexpr Duration kDecisionLasts = std::chrono::seconds{20};  // more than two syncs of the slowest disk
 // What fails again and again is tried ever more rarely, and an operator changes a service only now and then.
 constexpr std::size_t kTasksOfSlotMost = 40;
 constexpr Duration kTasksOfSlotWithin = std::chrono::minutes{1};

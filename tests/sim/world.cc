@@ -86,7 +86,7 @@ World::~World() {
 
 bool World::must_stop() {
   for (const auto& [id, manager] : managers_) {
-    if (!manager->fatal.empty() && !sick_disks_.contains(id) && !is_told_as_lost(*manager)) {
+    if (!manager->fatal.empty() && !sick_disks_.contains(id) && !is_told_as_lost(*manager, manager->fatal)) {
       invariants_.violate("manager " + id + " gave up: " + manager->fatal);
     }
   }

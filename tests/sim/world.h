@@ -113,6 +113,7 @@ class World {
   void set_role(const std::string& id, pb::NodeRole role, std::function<void()> then);
   void transfer_leadership();
   void retire_removed();
+  void retire(Manager& manager);
   void join(const std::string& id, int tries);
 
   // world_lost_log.cc
@@ -123,8 +124,8 @@ class World {
   /// Without its log or with a damaged one; also: perhaps it will be.
   [[nodiscard]] bool is_lost(const Manager& manager) const;
   [[nodiscard]] bool is_hurt(const Manager& manager) const;
-  /// It gave up because of its lost log, as it should.
-  [[nodiscard]] bool is_told_as_lost(const Manager& manager) const;
+  /// What it told means that it gave up because of its lost log, as it should.
+  [[nodiscard]] bool is_told_as_lost(const Manager& manager, const std::string& told) const;
 
   // world_flips.cc
   void flip_bit();

@@ -80,7 +80,7 @@ void World::bring_back_lost_log() {
         set_role(manager.id, pb::NODE_ROLE_WORKER, [] {});
       }
     } else if (!taken_in) {
-      manager.removed = true;  // its agent, told by its session, ends the role
+      retire(manager);  // its agent is told so by its session, also when it was off
       joining_.insert(manager.id);
       set_role(manager.id, pb::NODE_ROLE_MANAGER, [this, id = manager.id] { join(id, kJoinTries); });
     }
@@ -99,8 +99,8 @@ void World::check_lost_log() {
   }
 }
 
-bool World::is_told_as_lost(const Manager& manager) const {
-  const auto says = [&](const char* what) { return manager.fatal.find(what) != std::string::npos; };
+bool World::is_told_as_lost(const Manager& manager, const std::string& told) const {
+  const auto says = [&](const char* what) { return told.find(what) != std::string::npos; };
   return (is_lost(manager) && std::any_of(std::begin(kSays), std::end(kSays), says)) ||
          (flip_ && flip_->id == manager.id && says(kSaysWhileItRuns));
 }

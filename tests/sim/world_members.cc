@@ -146,17 +146,25 @@ void World::transfer_leadership() {
   lead->raft->transfer_leadership(request, [](const auto&) {});
 }
 
-/// A manager that found itself removed ends; its machine is a worker's then.
+/// A manager that found itself removed ends.
 void World::retire_removed() {
   for (const auto& [id, manager] : managers_) {
     if (manager->removed && manager->runs()) {
-      trace_.note(loop_.now(), "retired", manager->member_id);
-      manager->kill();
-      tell_gone(id);
-      if (certified_ != nullptr) {
-        certified_->demoted(*manager);
-      }
+      retire(*manager);
     }
+  }
+}
+
+/// Its machine is a worker's from now on.
+void World::retire(Manager& manager) {
+  trace_.note(loop_.now(), "retired", manager.member_id);
+  manager.removed = true;
+  if (manager.runs()) {
+    manager.kill();
+    tell_gone(manager.id);
+  }
+  if (certified_ != nullptr) {
+    certified_->demoted(manager);
   }
 }
 
