@@ -180,6 +180,11 @@ std::vector<Finding> judge(const MachineFacts& facts) {
   if (facts.agent_answers) {
     out.push_back(judge_swarm(facts));
   }
+  for (const std::string& warning : facts.agent_warnings) {
+    if (warning != facts.swarm_error) {
+      out.push_back({"agent", Verdict::kWarning, warning, "the same as in 'agentctl info', until it is over"});
+    }
+  }
   return out;
 }
 

@@ -46,6 +46,7 @@ struct MachineFacts {
   std::string agent_error;
   std::string swarm_state;  ///< "inactive", "active", ... as the agent says
   std::string swarm_error;  ///< what is wrong with it, with the way out; "" when nothing
+  std::vector<std::string> agent_warnings;  ///< as in 'agentctl info'
   std::string state_directory;
   std::string state_error;            ///< why it cannot be written
   std::vector<std::int64_t> sync_ns;  ///< time of each write and sync there

@@ -179,6 +179,7 @@ MachineFacts probe_machine(Context& context) {
   if (answer) {
     facts.swarm_state = answer->swarm_state();
     facts.swarm_error = answer->error();
+    facts.agent_warnings.assign(answer->warnings().begin(), answer->warnings().end());
   }
   facts.agent_error =
       answer ? "" : answer.error().message.substr(0, answer.error().message.find('\n'));

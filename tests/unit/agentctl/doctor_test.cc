@@ -73,5 +73,19 @@ TEST(Doctor, ASwarmInTroubleIsBadInTheAgentsOwnWords) {
   EXPECT_THAT(finding_of(facts, "swarm").advice, ::testing::HasSubstr("swarm unlock"));
 }
 
+TEST(Doctor, WhatTheAgentWarnsOfIsShownOnce) {
+  MachineFacts facts;
+  facts.agent_answers = true;
+  facts.swarm_state = "active";
+  facts.swarm_error = "no leader";
+  facts.agent_warnings = {"the certificate of this node is out of its time", "no leader"};
+  const auto findings = judge(facts);
+  EXPECT_EQ(findings.back().check, "agent");
+  EXPECT_EQ(findings.back().verdict, Verdict::kWarning);
+  EXPECT_EQ(findings.back().detail, facts.agent_warnings.front());
+  EXPECT_EQ(std::count_if(findings.begin(), findings.end(),
+                          [](const Finding& finding) { return finding.detail == "no leader"; }), 1);
+}
+
 }  // namespace
 }  // namespace skep::ctl
