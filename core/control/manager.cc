@@ -84,7 +84,7 @@ Manager::Impl::Impl(Env& e, rpc::Caller& local, std::shared_ptr<store::StateBack
                                                      },
                                                      [this](bool) {
                                                        client->state_replaced();
-                                                       cluster_changed();
+                                                       state_loaded();
                                                      }});
   forwarder = std::make_unique<Forwarder>(
       env, peers, [this](Duration wait, auto then) { find_leader(wait, std::move(then)); });
@@ -100,32 +100,32 @@ Manager::Impl::Impl(Env& e, rpc::Caller& local, std::shared_ptr<store::StateBack
                          [this] { return count_votes(client->members()); },
                          peers == nullptr ? nullptr : peers->https()});
   removals = store.subscribe([this](const store::Commit& commit) {
-    if (std::any_of(commit.events.begin(), commit.events.end(),
-                    [](const auto& event) { return event.table == store::Table::kCluster; })) {
-      cluster_changed();
+    for (const auto& event : commit.events) {
+      if (event.table == store::Table::kCluster) {
+        cluster_changed();
+      } else if (event.table == store::Table::kRemovedNode) {
+        refuse(event.id, event.after != nullptr);
+      }
     }
   });
 }
 
-void Manager::Impl::refuse_removed() {
-  const auto cluster = store.view().cluster();
-  if (peers == nullptr || cluster == nullptr) {
-    return;
+void Manager::Impl::refuse(const std::string& node_id, bool removed) {
+  if (peers != nullptr && removed != refused.contains(node_id)) {
+    removed ? (void)refused.insert(node_id) : (void)refused.erase(node_id);
+    peers->refuse(node_id, removed, config.incarnation);
   }
-  const auto& removed = cluster->removed_nodes();
-  for (auto it = refused.begin(); it != refused.end();) {
-    if (removed.contains(*it)) {
-      ++it;
-    } else {
-      peers->refuse(*it, false, config.incarnation);
-      it = refused.erase(it);
-    }
+}
+
+void Manager::Impl::state_loaded() {
+  const auto& removed = store.view().all<model::v1::RemovedNode>();
+  for (const auto& id : std::set(refused)) {
+    refuse(id, removed.contains(id));
   }
-  for (const auto& [id, until] : removed) {
-    if (refused.insert(id).second) {
-      peers->refuse(id, true, config.incarnation);
-    }
+  for (const auto& [id, node] : removed) {
+    refuse(id, true);
   }
+  cluster_changed();
 }
 
 void Manager::Impl::cluster_changed() {
@@ -133,7 +133,6 @@ void Manager::Impl::cluster_changed() {
   if (cluster == nullptr) {
     return;
   }
-  refuse_removed();
   const std::uint64_t interval = cluster->spec().snapshot_interval();
   disk->set_sync_entries(interval == 0 ? config.disk.sync_entries : interval);
   snapshot_marks.keep(cluster->spec().snapshots_kept(),
@@ -158,7 +157,7 @@ void Manager::Impl::load(bool second_try) {
       if (!disk_trouble.empty()) {
         disk_trouble_changed("");
       }
-      cluster_changed();
+      state_loaded();
       return client->start();
     }
     if (status.error().retryable()) {

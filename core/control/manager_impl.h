@@ -56,7 +56,9 @@ class Manager::Impl {
   void members_changed(const std::vector<consensus::v1::Member>& members);
   void leader_changed(std::uint64_t leader_id);
   /// Nodes that were removed are not spoken to while their certificates would hold.
-  void refuse_removed();
+  void refuse(const std::string& node_id, bool removed);
+  /// The state was read from the disk, or another one took its place.
+  void state_loaded();
   /// The Cluster object is known or changed: settings of this manager, and whoever wants to know.
   void cluster_changed();
   /// What a new member needs besides its id.

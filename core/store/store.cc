@@ -201,6 +201,8 @@ Event Store::install(std::uint32_t table, const std::string& id, const v1::Store
       return install_as<model::v1::Secret>(id, object);
     case Table::kConfig:
       return install_as<model::v1::Config>(id, object);
+    case Table::kRemovedNode:
+      return install_as<model::v1::RemovedNode>(id, object);
     case Table::kVolume:
       break;
   }

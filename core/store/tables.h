@@ -22,7 +22,9 @@ enum class Table : std::uint32_t {
   kSecret = 6,
   kConfig = 7,
   kVolume = 8,  ///< reserved for cluster volumes
+  kRemovedNode = 9,
 };
+/// What a watch may show: all but the removed nodes, which grow with every node that ever was.
 inline constexpr Table kTables[] = {Table::kCluster, Table::kNode,   Table::kService, Table::kTask,
                                     Table::kNetwork, Table::kSecret, Table::kConfig};
 
@@ -54,6 +56,7 @@ SKEP_STORE_TABLE(Task);
 SKEP_STORE_TABLE(Network);
 SKEP_STORE_TABLE(Secret);
 SKEP_STORE_TABLE(Config);
+SKEP_STORE_TABLE(RemovedNode);
 #undef SKEP_STORE_TABLE
 
 }  // namespace skep::store

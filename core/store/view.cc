@@ -71,6 +71,8 @@ std::string_view table_name(Table table) {
       return "config";
     case Table::kVolume:
       return "volume";
+    case Table::kRemovedNode:
+      return "removed_node";
   }
   return {};
 }
@@ -136,6 +138,8 @@ void View::reindex(const std::string& id, const model::v1::Node* before,
 
 void View::reindex(const std::string& /*id*/, const model::v1::Cluster* /*before*/,
                    const Ptr<model::v1::Cluster>& /*after*/) {}
+void View::reindex(const std::string& /*id*/, const model::v1::RemovedNode* /*before*/,
+                   const Ptr<model::v1::RemovedNode>& /*after*/) {}
 
 template <class T>
 void View::reindex(const std::string& id, const T* before, const Ptr<T>& after) {
@@ -164,6 +168,7 @@ SKEP_STORE_REPLACE(Task)
 SKEP_STORE_REPLACE(Network)
 SKEP_STORE_REPLACE(Secret)
 SKEP_STORE_REPLACE(Config)
+SKEP_STORE_REPLACE(RemovedNode)
 #undef SKEP_STORE_REPLACE
 
 }  // namespace skep::store

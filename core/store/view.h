@@ -70,13 +70,15 @@ class View {
                const Ptr<model::v1::Node>& after);
   void reindex(const std::string& id, const model::v1::Cluster* before,
                const Ptr<model::v1::Cluster>& after);
+  void reindex(const std::string& id, const model::v1::RemovedNode* before,
+               const Ptr<model::v1::RemovedNode>& after);
   template <class T>
   void reindex(const std::string& id, const T* before, const Ptr<T>& after);
 
   std::tuple<ObjectMap<model::v1::Cluster>, ObjectMap<model::v1::Node>,
              ObjectMap<model::v1::Service>, ObjectMap<model::v1::Task>,
              ObjectMap<model::v1::Network>, ObjectMap<model::v1::Secret>,
-             ObjectMap<model::v1::Config>>
+             ObjectMap<model::v1::Config>, ObjectMap<model::v1::RemovedNode>>
       tables_;
   std::tuple<Index<model::v1::Service>, Index<model::v1::Network>, Index<model::v1::Secret>,
              Index<model::v1::Config>>

@@ -16,6 +16,18 @@
 namespace skep::control {
 namespace {
 
+/// Removed nodes that one removal forgets: a change has a bound, and each adds one only.
+constexpr int kForgottenMax = 100;
+
+void forget_removed(const store::View& view, WallTime now, store::Transaction& transaction) {
+  int forgotten = 0;
+  for (const auto& [id, node] : view.all<model::v1::RemovedNode>()) {
+    if (node->certificates_until() < now && forgotten++ < kForgottenMax) {
+      transaction.remove(*node);
+    }
+  }
+}
+
 using model::v1::Node;
 using model::v1::Service;
 using model::v1::ServiceSpec;
@@ -258,14 +270,12 @@ Result<Edit<Node>> remove_node(const store::View& view,
   Edit<Node> edit;
   edit.object = *known;
   edit.transaction.remove(*known);
+  forget_removed(view, now, edit.transaction);
   if (const auto cluster = view.cluster()) {
-    model::v1::Cluster changed = *cluster;
-    auto& removed = *changed.mutable_removed_nodes();
-    for (auto it = removed.begin(); it != removed.end();) {
-      it = it->second < now ? removed.erase(it) : std::next(it);
-    }
-    removed[known->id()] = now + certificate_life(cluster->spec()).count();
-    edit.transaction.put(std::move(changed));
+    model::v1::RemovedNode removed;
+    removed.set_id(known->id());
+    removed.set_certificates_until(now + certificate_life(cluster->spec()).count());
+    edit.transaction.put(std::move(removed));
   }
   return edit;
 }

@@ -34,7 +34,6 @@ void redact(model::v1::Secret& secret) {
 
 void redact(model::v1::Cluster& cluster) {
   cluster.clear_unlock_key();
-  cluster.clear_removed_nodes();
   if (cluster.has_root_ca()) {
     cluster.mutable_root_ca()->clear_key();
     cluster.mutable_root_ca()->clear_worker_secret();

@@ -1,7 +1,6 @@
 #pragma once
 
-// What the control API never shows: registry credentials, the content of secrets, and which nodes were removed (a
-// list that grows with every one, which only managers need). Pure.
+// What the control API never shows: registry credentials, the content of secrets and the keys of the swarm. Pure.
 
 #include "skep/model.pb.h"
 

@@ -46,8 +46,9 @@ std::string shown(Table table, const google::protobuf::MessageLite& object) {
       return shown_as<model::v1::Secret>(object);
     case Table::kConfig:
       return shown_as<model::v1::Config>(object);
-    case Table::kVolume:
-      break;  // no object of it exists yet
+    case Table::kVolume:  // no object of it exists yet
+    case Table::kRemovedNode:
+      break;
   }
   return "";
 }

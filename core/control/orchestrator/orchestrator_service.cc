@@ -85,7 +85,8 @@ void OrchestratorLoop::on_commit(const store::Commit& commit) {
       case store::Table::kNetwork:
       case store::Table::kSecret:
       case store::Table::kConfig:
-      case store::Table::kVolume: break;
+      case store::Table::kVolume:
+      case store::Table::kRemovedNode: break;
     }
   }
   if (!services_.empty()) {

@@ -232,16 +232,5 @@ TEST(ListPages, TasksAndNodesComeWholeToo) {
   EXPECT_EQ(nodes.self(), "n1");
 }
 
-TEST(ListPages, WhichNodesWereRemovedIsNobodysBusiness) {
-  Api api;
-  model::v1::Cluster cluster = *api.view().cluster();
-  (*cluster.mutable_removed_nodes())["gone"] = 5;
-  api.put(std::move(cluster));
-  ASSERT_EQ(api.view().cluster()->removed_nodes().size(), 1U);
-  const auto answer = api.ask<methods::GetCluster>({});
-  ASSERT_TRUE(answer);
-  EXPECT_EQ(answer->cluster().removed_nodes().size(), 0U) << "it grows with every node that ever was";
-}
-
 }  // namespace
 }  // namespace skep::control

@@ -89,6 +89,24 @@ TEST(ControlApi, AWatchShowsNoKeysOfTheSwarm) {
   EXPECT_EQ(seen[0].root_ca().rotation().key(), "");
 }
 
+TEST(ControlApi, AWatchDoesNotTellWhichNodesWereRemoved) {
+  Api api;
+  std::set<std::string> tables;
+  auto stream = rpc::open<methods::Watch>(
+      *api.user, "core", v1::WatchRequest{}, {.deadline = 0ms},
+      [&](const v1::WatchEvent& event) { tables.insert(event.table()); },
+      [](const Status& status) { ADD_FAILURE() << status.error().message; });
+  api.world.loop.advance(10ms);
+  model::v1::RemovedNode gone;
+  gone.set_id("gone");
+  api.put(gone);
+  api.create(web());
+  api.world.loop.advance(10ms);
+  stream->cancel();
+  EXPECT_TRUE(tables.contains("service"));
+  EXPECT_FALSE(tables.contains("removed_node")) << "they grow with every node that ever was";
+}
+
 TEST(ControlApi, AWatchShowsTheLargestServiceToo) {
   Api api;
   auto request = web();

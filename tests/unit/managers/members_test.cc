@@ -145,6 +145,23 @@ TEST(Members, RemovedNodesAreForgottenWhenTheirCertificatesAreOver) {
   EXPECT_EQ(cluster.nodes.at("n1")->peers->refused(), (std::set<std::string>{"w2"}));
 }
 
+TEST(Members, OneRemovalForgetsNoMoreThanAChangeMayHold) {
+  Cluster cluster(1);
+  cluster.init();
+  cluster.put(Cluster::node_object("w1", NODE_ROLE_WORKER));
+  cluster.put(Cluster::node_object("w2", NODE_ROLE_WORKER));
+  for (int i = 0; i < 250; ++i) {
+    model::v1::RemovedNode gone;
+    gone.set_id("gone" + std::to_string(i));
+    gone.set_certificates_until(1);
+    cluster.put(gone);
+  }
+  ASSERT_TRUE(cluster.remove_node("n1", "w1", true));
+  EXPECT_EQ(cluster.view("n1").all<model::v1::RemovedNode>().size(), 151U);
+  ASSERT_TRUE(cluster.remove_node("n1", "w2", true));
+  EXPECT_EQ(cluster.view("n1").all<model::v1::RemovedNode>().size(), 52U);
+}
+
 TEST(Members, DemotingTheLeaderHandsOverFirst) {
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
     Cluster cluster(3, seed);
