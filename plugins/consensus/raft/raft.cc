@@ -151,8 +151,9 @@ void Raft::send(Message message) {
     case MessageType::kTimeoutNow:
       message.term = term_;
   }
-  // Replies promise what is on disk: the entries accepted, the vote given, the term seen.
-  const bool promises = message.type == MessageType::kAppendReply ||
+  // Replies promise what is on disk: the entries accepted, the vote given, the term seen. Who asks for votes shows its
+  // log and has its own vote: without them after a crash, it could count late votes for what it has lost.
+  const bool promises = message.type == MessageType::kAppendReply || message.type == MessageType::kVote ||
                         message.type == MessageType::kVoteReply ||
                         message.type == MessageType::kPreVoteReply;
   if (promises) {
