@@ -241,6 +241,12 @@ Status RaftDriver::open_log(const v1::StartRequest& request) {
   SKEP_TRY(bootstrap(request));
   // A state that ends below the log must be fetched, whatever else is known to be committed.
   const bool state_missing = request.applied_index() + 1 < wal_->first_index();
+  if (state_missing && !wal_->mark().fetched) {
+    // What is fetched may be ahead of the log until the entries follow, also when this member dies meanwhile.
+    SnapshotMark mark = wal_->mark();
+    mark.fetched = true;
+    SKEP_TRY(wal_->set_mark(mark));
+  }
   const Index applied =
       state_missing ? request.applied_index()
                     : std::max<Index>(wal_->hard_state().commit,

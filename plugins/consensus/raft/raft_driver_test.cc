@@ -392,6 +392,42 @@ TEST(RaftDriver, AStateThatNobodyHasIsNotReplacedByHalfOfTheLog) {
   EXPECT_NE(refused.error().message.find("backup restore --replace"), std::string::npos);
 }
 
+TEST(RaftDriver, AStateThatIsFetchedMayBeAheadOfTheLogAfterACrash) {
+  testing::ManualEnv env;
+  {
+    WalOptions options;
+    options.directory = "/state/log";
+    options.cluster = "c1";
+    options.member = 7;
+    const auto wal = Wal::open(env.disk, std::move(options));
+    ASSERT_TRUE(wal) << wal.error().message;
+    std::vector<Entry> entries;
+    for (Index index = 1; index <= 90; ++index) {
+      entries.push_back({.index = index, .term = 1, .kind = EntryKind::kNormal, .data = {}});
+    }
+    ASSERT_TRUE((*wal)->append(entries, HardState{1, kNobody, 90}));
+    SnapshotMark mark{.index = 60, .term = 1, .membership = {}};
+    mark.membership.members = {{7, "n7", "n7:2377", false}, {8, "n8", "n8:2377", false}};
+    ASSERT_TRUE((*wal)->set_mark(mark));
+  }
+  FakeCore core(env.loop);
+  core.applied_index = 100;
+  Fixture old_copy(env, core);
+  EXPECT_EQ(old_copy.open().error().code, Code::kDataLoss);
+  env.loop.clear();
+  core.applied_index = 0;  // The state is damaged, the others have it.
+  {
+    Fixture one(env, core);
+    ASSERT_TRUE(one.open());
+  }
+  env.loop.clear();
+  core.applied_index = 100;  // It was fetched, and the agent died before the entries followed.
+  Fixture two(env, core);
+  const auto opened = two.open();
+  ASSERT_TRUE(opened) << opened.error().message;
+  EXPECT_EQ(two.driver.raft()->log().last_index(), 90U);
+}
+
 TEST(RaftDriver, ALeaderOfOneNeedsNoTicks) {
   testing::ManualEnv env;
   FakeCore core(env.loop);
