@@ -1,6 +1,7 @@
 #include "core/store/disk_state.h"
 
 #include <deque>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -28,7 +29,7 @@ struct DiskState::State : std::enable_shared_from_this<State> {
   bool busy = false;         // one job at a time
   bool reopen = false;       // the last job failed
   bool sync_due = false;
-  bool in_trouble = false;
+  std::optional<Error> trouble;  // why the last job failed
   bool ended = false;
   TimerId sync_timer = 0;
   TimerId retry_timer = 0;
@@ -125,7 +126,11 @@ bool DiskState::State::run_job() {
 void DiskState::State::take_snapshots() {
   for (auto& want : std::exchange(wanted, {})) {
     if (want.min_index > written_index) {
-      wanted.push_back(std::move(want));
+      if (trouble && trouble->code == Code::kDataLoss) {
+        env.loop.post([done = std::move(want.done), error = *trouble] { done(error); });
+      } else {
+        wanted.push_back(std::move(want));
+      }
       continue;
     }
     auto cursor = std::make_shared<Result<std::unique_ptr<StateCursor>>>(nullptr);
@@ -192,7 +197,7 @@ void DiskState::State::finish_job(const std::shared_ptr<StateBatch>& batch, bool
   if (!status) {
     return fail(batch, status.error());
   }
-  if (std::exchange(in_trouble, false) && handlers.on_trouble) {
+  if (std::exchange(trouble, std::nullopt) && handlers.on_trouble) {
     handlers.on_trouble("");
   }
   written_index = batch->mark.index();
@@ -215,7 +220,7 @@ void DiskState::State::fail(const std::shared_ptr<StateBatch>& batch, const Erro
   has_pending = true;
   reopen = true;
   sync_due = true;
-  in_trouble = true;
+  trouble = error;
   if (handlers.on_trouble) {
     handlers.on_trouble(error.message);
   }
@@ -224,6 +229,7 @@ void DiskState::State::fail(const std::shared_ptr<StateBatch>& batch, const Erro
     std::exchange(on_closed, nullptr)(Error(error));
     return;
   }
+  take_snapshots();  // who waits for a damaged state waits in vain
   retry_timer = env.loop.run_after(options.retry_after, [self = weak_from_this()] {
     if (auto state = self.lock()) {
       state->retry_timer = 0;
@@ -371,6 +377,7 @@ void DiskState::finish_install(v1::AppliedMark mark, std::function<void(Status)>
                                                            "the one that was sent",
                             "STATE_DAMAGED"});
         }
+        self->take_snapshots();
         done(ok());
       });
 }

@@ -120,6 +120,28 @@ TEST(DiskState, TriesAgainWhenTheDiskIsFullAndLosesNothing) {
   EXPECT_EQ(rig.store->state_hash(), hash);
 }
 
+TEST(DiskState, NobodyWaitsForAStateThatWasFoundDamaged) {
+  auto backend = std::make_shared<MemoryBackend>();
+  Rig rig(backend);
+  rig.apply_service();
+  rig.env.loop.advance(60s);
+  ASSERT_EQ(rig.synced, 1U);
+  testing::SeededRandom random(1);
+  ASSERT_TRUE(backend->flip_bit(random, MemoryBackend::FlipIs::kNoticed));
+  backend->fail_next(1, Error{Code::kInternal, "input/output error", "IO"});
+  rig.apply({});
+  Status before = ok();
+  rig.disk->snapshot(2, [&](const auto& cursor) { before = cursor.error(); });
+  rig.env.loop.advance(60s);
+  EXPECT_NE(rig.trouble, "");
+  ASSERT_FALSE(before);
+  EXPECT_EQ(before.error().code, Code::kDataLoss) << "another manager may have it";
+  Status after = ok();
+  rig.disk->snapshot(2, [&](const auto& cursor) { after = cursor.error(); });
+  rig.env.loop.run_ready();
+  EXPECT_FALSE(after);
+}
+
 TEST(DiskState, CloseWritesAndSyncsTheRest) {
   auto backend = std::make_shared<MemoryBackend>();
   Rig rig(backend);

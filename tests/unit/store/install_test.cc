@@ -122,6 +122,17 @@ TEST_P(Install, ReplacesTheWholeState) {
   EXPECT_NE(to.store->view().get<Service>("next"), nullptr);
 }
 
+TEST_P(Install, WhoWaitsForAStateGetsTheOneThatWasInstalled) {
+  Side from(backend("from"));
+  Side to(backend("to"));
+  from.put("s1", "one");
+  from.put("s2", "two");
+  bool given = false;
+  to.disk->snapshot(2, [&](const auto& cursor) { given = cursor.has_value(); });
+  ASSERT_TRUE(to.finish(copy(from, to)));
+  EXPECT_TRUE(given) << "nothing may be written for a long time";
+}
+
 TEST_P(Install, WhatIsNotFinishedChangesNothing) {
   Side from(backend("from"));
   Side to(backend("to"));
