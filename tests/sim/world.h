@@ -132,6 +132,7 @@ class World {
   bool flip_in_log(Manager& manager);
   bool flip_in_state(Manager& manager);
   void judge_flip(Manager& manager);
+  void judge_flip_in_log(Manager& manager);
   void look_at_flipped_state();
 
   // world_operator.cc

@@ -119,14 +119,18 @@ bool World::flip_in_state(Manager& manager) {
   return true;
 }
 
-/// Its manager is about to start. What it must do is what the log says with the byte and without.
+/// Its manager is about to start, and reads its state too.
 void World::judge_flip(Manager& manager) {
-  if (!flip_ || flip_->id != manager.id) {
-    return;
-  }
-  if (flip_->path.empty()) {
+  if (flip_ && flip_->id == manager.id && flip_->path.empty()) {
     flip_->read = true;
     outcome_.reached["flipped bit in a state"] += manager.backend->is_flipped() ? 1 : 0;
+  }
+  judge_flip_in_log(manager);
+}
+
+/// Its log is about to be opened. What it must do is what the log says with the byte and without.
+void World::judge_flip_in_log(Manager& manager) {
+  if (!flip_ || flip_->id != manager.id || flip_->path.empty()) {
     return;
   }
   const Flip flip = *std::exchange(flip_, std::nullopt);

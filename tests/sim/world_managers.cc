@@ -189,7 +189,7 @@ void World::restart_raft() {
   loop_.run_after(between(0s, 5s), [this, id = manager->id] {
     Manager& same = *managers_.at(id);
     if (same.runs() && same.raft == nullptr) {
-      judge_flip(same);
+      judge_flip_in_log(same);
       static_cast<void>(same.start_raft());
     }
   });
@@ -204,7 +204,7 @@ void World::heal_managers() {
     manager->process.disk.fail_call(0, {});
     manager->backend->fail_next(0, {});
     if (manager->runs() && !manager->removed && manager->raft == nullptr) {
-      judge_flip(*manager);
+      judge_flip_in_log(*manager);
       static_cast<void>(manager->start_raft());
     }
     if (has_slow_disks() && sick_disks_.contains(id)) {
