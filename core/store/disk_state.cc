@@ -222,7 +222,8 @@ void DiskState::State::fail(const std::shared_ptr<StateBatch>& batch, const Erro
   sync_due = true;
   trouble = error;
   if (handlers.on_trouble) {
-    handlers.on_trouble(error.message);
+    const bool damaged = error.code == Code::kDataLoss;
+    handlers.on_trouble(error.message + (damaged ? "; do not restart the only manager: see docs/recovery.md" : ""));
   }
   if (on_closed != nullptr) {
     ended = true;
