@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <tuple>
 #include <unordered_set>
+#include <utility>
 
 namespace skep::lin {
 namespace {
@@ -15,22 +17,24 @@ struct Step {
   const Operation* operation = nullptr;
   Value expected = 0;
   Value value = 0;
+  std::optional<std::size_t> twin = {};  // of unknown outcome: the same called before, which may take its place
+
+  [[nodiscard]] bool is_unknown() const { return operation->returned == kNever; }
+  [[nodiscard]] auto effect() const { return std::tuple(operation->kind, expected, value); }
 };
 
-/// The value after the operation; nullopt: it cannot happen at `now`.
+/// The value after the operation; nullopt: it cannot happen at `now`. One of unknown outcome may have been refused,
+/// but that explains nothing.
 std::optional<Value> apply(const Step& step, Value now) {
-  const bool unknown = step.operation->returned == kNever;
-  // An operation of unknown outcome may have been refused.
-  const auto refused = unknown ? std::optional(now) : std::nullopt;
   switch (step.operation->kind) {
     case Kind::kRead:
-      return now == step.value ? std::optional(now) : refused;
+      return now == step.value ? std::optional(now) : std::nullopt;
     case Kind::kCreate:
-      return now == 0 ? std::optional(step.value) : refused;
+      return now == 0 ? std::optional(step.value) : std::nullopt;
     case Kind::kUpdate:
-      return now != 0 && now == step.expected ? std::optional(step.value) : refused;
+      return now != 0 && now == step.expected ? std::optional(step.value) : std::nullopt;
     case Kind::kRemove:
-      return now != 0 ? std::optional(Value{0}) : refused;
+      return now != 0 ? std::optional(Value{0}) : std::nullopt;
   }
   return std::nullopt;
 }
@@ -76,6 +80,8 @@ class Search {
   void make_events();
   static void take_out(Event& call);
   static void put_back(Event& call);
+  [[nodiscard]] bool is_done(std::size_t step) const { return (done_[step / 64] >> (step % 64) & 1U) != 0; }
+  [[nodiscard]] bool fits(const Step& step) const { return !step.twin || is_done(*step.twin); }
   [[nodiscard]] Verdict failed(bool gave_up) const;
 
   std::vector<Step> steps_;
@@ -103,6 +109,13 @@ void Search::make_events() {
   std::sort(moments.begin(), moments.end(), [](const Moment& a, const Moment& b) {
     return std::tuple(a.time, !a.is_call, a.step) < std::tuple(b.time, !b.is_call, b.step);
   });
+  // Of calls between two returns those are tried first whose outcome is known.
+  const auto is_call = [](const Moment& moment) { return moment.is_call; };
+  for (auto run = moments.begin(); run != moments.end();) {
+    const auto end = std::find_if_not(run, moments.end(), is_call);
+    std::stable_partition(run, end, [&](const Moment& moment) { return !steps_[moment.step].is_unknown(); });
+    run = std::find_if(end, moments.end(), is_call);
+  }
   events_.resize(moments.size());
   std::vector<Event*> call_of(steps_.size());
   Event* last = &head_;
@@ -162,8 +175,12 @@ Verdict Search::run() {
     if (++used_ > left_) {
       return failed(/*gave_up=*/true);
     }
+    const Step& step = steps_[event->step];
+    if (!event->is_call && step.is_unknown()) {
+      break;  // Only such ones are left, and all of them may have been refused.
+    }
     if (event->is_call) {
-      if (const auto after = apply(steps_[event->step], now)) {
+      if (const auto after = fits(step) ? apply(step, now) : std::nullopt) {
         done_[event->step / 64] |= std::uint64_t{1} << (event->step % 64);
         if (seen.insert({done_, *after}).second) {
           taken.push_back({event, now});
@@ -200,18 +217,48 @@ Verdict Search::run() {
   return verdict;
 }
 
-Verdict check_key(const std::vector<const Operation*>& operations, std::size_t steps_max) {
+/// Numbers of the values. Those that nothing depends on have one together: who wrote which of them is all the same.
+std::map<std::string, Value> number_values(const std::vector<const Operation*>& operations) {
   std::map<std::string, Value> numbers{{"", 0}};
-  const auto number = [&](const std::string& value) {
-    return numbers.try_emplace(value, static_cast<Value>(numbers.size())).first->second;
-  };
+  for (const Operation* operation : operations) {
+    const std::string& seen = operation->kind == Kind::kRead ? operation->value : operation->expected;
+    numbers.try_emplace(seen, static_cast<Value>(numbers.size()));
+  }
+  const auto unseen = static_cast<Value>(numbers.size());
+  for (const Operation* operation : operations) {
+    numbers.try_emplace(operation->value, unseen);
+  }
+  return numbers;
+}
+
+/// Of two operations of unknown outcome with the same effect the later one need not be tried before the earlier one.
+void find_twins(std::vector<Step>& steps) {
+  std::map<decltype(std::declval<Step>().effect()), std::vector<std::size_t>> alike;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    if (steps[i].is_unknown()) {
+      alike[steps[i].effect()].push_back(i);
+    }
+  }
+  for (auto& [effect, same] : alike) {
+    std::sort(same.begin(), same.end(), [&](std::size_t a, std::size_t b) {
+      return std::pair(steps[a].operation->called, a) < std::pair(steps[b].operation->called, b);
+    });
+    for (std::size_t i = 1; i < same.size(); ++i) {
+      steps[same[i]].twin = same[i - 1];
+    }
+  }
+}
+
+Verdict check_key(const std::vector<const Operation*>& operations, std::size_t steps_max) {
+  const auto numbers = number_values(operations);
   std::vector<Step> steps;
   for (const Operation* operation : operations) {
     if (operation->kind == Kind::kRead && operation->returned == kNever) {
       continue;  // It says nothing.
     }
-    steps.push_back({operation, number(operation->expected), number(operation->value)});
+    steps.push_back({operation, numbers.at(operation->expected), numbers.at(operation->value)});
   }
+  find_twins(steps);
   return steps.empty() ? Verdict() : Search(std::move(steps), steps_max).run();
 }
 

@@ -63,10 +63,26 @@ TEST(Linearizability, KeysDoNotTouchEachOther) {
   EXPECT_EQ(check_text("1 create a - x 0 1\n2 read b - x 4 5\n").key, "b");
 }
 
+/// As when a leader is away for long: nobody knows what became of all that was asked meanwhile.
+TEST(Linearizability, ManyUnknownOutcomesTakeFewSteps) {
+  std::string text = "1 create a - x 0 1\n";
+  for (int i = 0; i < 40; ++i) {
+    const std::string number = std::to_string(i);
+    text += "1 update a x n" + number + " 2 ?\n2 create a - m" + number + " 3 ?\n3 remove a - - 4 ?\n";
+  }
+  const std::string seen = text + "1 read a - m7 5 6\n2 read a - - 7 8\n";
+  EXPECT_TRUE(check_text(text + "1 read a - x 5 6\n", 10'000).linearizable);
+  EXPECT_TRUE(check_text(seen + "1 read a - m9 9 10\n", 100'000).linearizable);
+  const auto verdict = check_text(seen + "1 read a - x 9 10\n");
+  EXPECT_FALSE(verdict.linearizable) << "nobody wrote it again";
+  EXPECT_FALSE(verdict.gave_up);
+}
+
 TEST(Linearizability, GivesUpAtTheLimit) {
   std::string text;
   for (int i = 0; i < 30; ++i) {
-    text += "1 create a - v" + std::to_string(i) + " 0 ?\n" + "2 remove a - - 0 ?\n";
+    const std::string value = "v" + std::to_string(i);
+    text += "1 create a - " + value + " 0 ?\n" + "2 remove a - - 0 ?\n" + "2 update a " + value + " w 0 ?\n";
   }
   text += "3 read a - nobody 1 2\n";
   const auto verdict = check_text(text, 1'000);
