@@ -48,8 +48,7 @@ bool ManagerBook::learn(const std::vector<std::string>& managers, const std::str
   std::sort(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.node_id < b.node_id; });
   const bool changed = !list.empty() && list != all_;
   if (changed) {
-    all_ = std::move(list);
-    next_ = random_.below(all_.size());  // not every node asks the same one first
+    replace(std::move(list));
   }
   if (auto named = parse_manager(leader)) {
     leader_ = std::move(named);
@@ -57,17 +56,34 @@ bool ManagerBook::learn(const std::vector<std::string>& managers, const std::str
   return changed;
 }
 
+void ManagerBook::replace(std::vector<ManagerAddress> list) {
+  const auto is_now = [&list](const ManagerAddress& one) {
+    return std::any_of(list.begin(), list.end(), [&](const auto& other) { return other.node_id == one.node_id; });
+  };
+  former_.insert(former_.begin(), all_.begin(), all_.end());
+  std::erase_if(former_, is_now);
+  former_.resize(std::min(former_.size(), kFormerMax));
+  all_ = std::move(list);
+  first_ = random_.below(all_.size());
+  failed_ = 0;
+}
+
 void ManagerBook::forget() {
   all_.clear();
+  former_.clear();
   leader_.reset();
-  next_ = 0;
+  failed_ = 0;
 }
 
 std::optional<ManagerAddress> ManagerBook::choice() const {
   if (leader_) {
     return leader_;
   }
-  return all_.empty() ? std::nullopt : std::optional(all_[next_ % all_.size()]);
+  if (all_.empty()) {
+    return std::nullopt;
+  }
+  const std::size_t at = failed_ % (all_.size() + former_.size());
+  return at < all_.size() ? all_[(first_ + at) % all_.size()] : former_[at - all_.size()];
 }
 
 void ManagerBook::failed(const std::string& node_id) {
@@ -81,7 +97,7 @@ void ManagerBook::failed(const std::string& node_id) {
       return;
     }
   }
-  ++next_;
+  ++failed_;
 }
 
 std::vector<std::string> ManagerBook::managers() const {

@@ -1,6 +1,7 @@
 #pragma once
 
-// Which manager a node asks next: the leader when it is known, else the managers in turn. Pure.
+// Which manager a node asks next: the leader when it is known, else the managers in turn, and then those that were
+// managers by an earlier list: the newest may come from a manager that had just started and knew no better. Pure.
 
 #include <optional>
 #include <string>
@@ -27,6 +28,7 @@ Result<std::vector<std::string>> managers_to_ask(const std::vector<std::string>&
 
 class ManagerBook {
  public:
+  static constexpr std::size_t kFormerMax = 8;
   explicit ManagerBook(Random& random) : random_(random) {}
   /// What a manager told: all of them and the leader. Empty lists and unknown leaders change nothing.
   /// True when the list is another one than before.
@@ -40,9 +42,13 @@ class ManagerBook {
 
  private:
   Random& random_;
+  void replace(std::vector<ManagerAddress> list);
+
   std::vector<ManagerAddress> all_;
+  std::vector<ManagerAddress> former_;  // not in all_, at most kFormerMax, the latest first
   std::optional<ManagerAddress> leader_;
-  std::size_t next_ = 0;
+  std::size_t first_ = 0;  // of all_: not every node asks the same one first
+  std::size_t failed_ = 0;
 };
 
 }  // namespace skep::agentd

@@ -67,6 +67,39 @@ TEST_P(ManagerCallers, AManagerWhoseRoleDoesNotRunIsNotAskedForEver) {
 
 INSTANTIATE_TEST_SUITE_P(Why, ManagerCallers, ::testing::Values("MANAGER_DOWN", "LOCKED"));
 
+/// Of `tries` managers that do not serve, the ids in the order in which they are asked.
+std::string asked(ManagerBook& book, int tries) {
+  std::string ids;
+  for (int i = 0; i < tries; ++i) {
+    const std::string id = book.choice()->node_id;
+    ids += id + " ";
+    book.failed(id);
+  }
+  return ids;
+}
+
+TEST(ManagerBook, WhoWasAManagerBeforeIsAskedWhenAllOthersFail) {
+  testing::SeededRandom random(1);
+  ManagerBook book(random);
+  book.learn({"a=h:1", "b=h:2"}, "");
+  book.learn({"a=h:1"}, "");  // by one that just started and does not know of b yet
+  EXPECT_EQ(asked(book, 5), "a b a b a ");
+  EXPECT_EQ(book.managers(), std::vector<std::string>{"a=h:1"});
+  book.learn({"b=h:3"}, "");
+  EXPECT_EQ(asked(book, 3), "b a b ");
+  EXPECT_EQ(book.choice()->node_id, "a");
+  book.failed("a");
+  EXPECT_EQ(book.choice()->address, "h:3") << "the newest address counts";
+  for (int i = 0; i < 30; ++i) {
+    book.learn({"c" + std::to_string(i) + "=h:1"}, "");
+  }
+  const std::string tried = asked(book, 10);
+  EXPECT_EQ(tried.substr(0, 4), "c29 ");
+  EXPECT_EQ(tried.substr(tried.size() - 4), "c29 ") << "at most " << ManagerBook::kFormerMax << " others";
+  book.forget();
+  EXPECT_FALSE(book.choice());
+}
+
 TEST(LeaveWarning, CountsManagersThatAreUp) {
   const auto says = [](std::size_t total, std::optional<std::size_t> up) { return leave_warning(total, up).message; };
   EXPECT_EQ(leave_warning(1, 1).reason, "LAST_MANAGER");
