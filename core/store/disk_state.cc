@@ -10,10 +10,6 @@
 
 namespace skep::store {
 
-StateHash hash_of(const v1::AppliedMark& mark) {
-  return {mark.state_hash_0(), mark.state_hash_1()};
-}
-
 struct DiskState::State : std::enable_shared_from_this<State> {
   State(Env& e, std::shared_ptr<StateBackend> b, Options o, Handlers h)
       : env(e), backend(std::move(b)), options(o), handlers(std::move(h)) {}
@@ -57,6 +53,7 @@ struct DiskState::State : std::enable_shared_from_this<State> {
   void fail(const std::shared_ptr<StateBatch>& batch, const Error& error);
   void arm_sync_timer();
   void end();
+  [[nodiscard]] bool is_damaged() const { return trouble && trouble->code == Code::kDataLoss; }
 };
 
 void DiskState::State::follow(const AppliedRows& applied) {
@@ -126,7 +123,7 @@ bool DiskState::State::run_job() {
 void DiskState::State::take_snapshots() {
   for (auto& want : std::exchange(wanted, {})) {
     if (want.min_index > written_index) {
-      if (trouble && trouble->code == Code::kDataLoss) {
+      if (is_damaged()) {
         env.loop.post([done = std::move(want.done), error = *trouble] { done(error); });
       } else {
         wanted.push_back(std::move(want));
@@ -222,8 +219,7 @@ void DiskState::State::fail(const std::shared_ptr<StateBatch>& batch, const Erro
   sync_due = true;
   trouble = error;
   if (handlers.on_trouble) {
-    const bool damaged = error.code == Code::kDataLoss;
-    handlers.on_trouble(error.message + (damaged ? "; do not restart the only manager: see docs/recovery.md" : ""));
+    handlers.on_trouble(error.message + (is_damaged() ? "; do not restart the only manager: see docs/recovery.md" : ""));
   }
   if (on_closed != nullptr) {
     ended = true;
@@ -326,6 +322,10 @@ void DiskState::close(std::function<void(Status)> done) {
 void DiskState::snapshot(std::uint64_t min_index, std::function<void(Result<Cursor>)> done) {
   state_->wanted.push_back({min_index, std::move(done)});
   state_->take_snapshots();
+}
+
+bool DiskState::snapshot_waits(std::uint64_t min_index) const {
+  return min_index > state_->written_index && !state_->is_damaged();
 }
 
 void DiskState::read(const Cursor& cursor, std::size_t bytes,

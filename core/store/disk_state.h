@@ -46,6 +46,8 @@ class DiskState {
   /// Answers a cursor over a state on disk that holds at least entry `min_index`, as soon as there
   /// is one. kCancelled: closed before.
   void snapshot(std::uint64_t min_index, std::function<void(Result<Cursor>)> done);
+  /// Whether snapshot() would wait, perhaps for ever: that much may never be written here.
+  [[nodiscard]] bool snapshot_waits(std::uint64_t min_index) const;
   /// Reads on a worker; see StateCursor.
   void read(const Cursor& cursor, std::size_t bytes,
             std::function<void(Result<std::vector<StoredRow>>)> done);
@@ -69,6 +71,8 @@ class DiskState {
 };
 
 /// The hash in a mark.
-StateHash hash_of(const v1::AppliedMark& mark);
+inline StateHash hash_of(const v1::AppliedMark& mark) {
+  return {mark.state_hash_0(), mark.state_hash_1()};
+}
 
 }  // namespace skep::store

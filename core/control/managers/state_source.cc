@@ -86,6 +86,10 @@ void StateSource::begin(const manager::v1::FetchStateRequest& request, Stream st
                                "several managers fetch the state already; try again later",
                                "TOO_MANY_TRANSFERS"});
   }
+  if (disk_.snapshot_waits(request.min_index())) {
+    return stream.finish(Error{Code::kUnavailable, "the saved state of this manager does not reach that far; ask again",
+                               "STATE_BEHIND"});
+  }
   ++starting_;
   disk_.snapshot(request.min_index(), [this, stream, alive = std::weak_ptr<char>(alive_)](
                                           Result<store::DiskState::Cursor> cursor) mutable {
@@ -147,6 +151,10 @@ void StateSource::pump(const std::string& id) {
   while (transfer.next < transfer.made) {
     const auto& chunk = transfer.chunks.at(transfer.next - first);
     if (auto sent = transfer.stream->send(chunk); !sent) {
+      if (sent.error().code == Code::kCancelled) {  // before its handlers were there
+        transfer.stream.reset();
+        arm_idle(transfer);
+      }
       return;  // goes on with credit; a broken stream is told by its handler
     }
     ++transfer.next;
