@@ -50,6 +50,15 @@ Status read_number(const google::protobuf::Map<std::string, std::string>& config
   return ok();
 }
 
+/// Up to where the entries here are committed, also by the state. One that was fetched may be ahead of the log, and
+/// then proves nothing of entries that its leader will replace.
+Index committed_by(const Wal& wal, const v1::StartRequest& request) {
+  const Index known = std::max(wal.hard_state().commit, wal.mark().index);
+  const Index applied = request.applied_index();
+  const bool same = request.applied_term() == 0 ? !wal.mark().fetched : wal.term(applied) == request.applied_term();
+  return applied <= wal.last_index() && same ? std::max(known, applied) : known;
+}
+
 }  // namespace
 
 Result<DriverConfig> parse_config(const google::protobuf::Map<std::string, std::string>& config) {
@@ -128,7 +137,7 @@ Status RaftDriver::check_applied(const v1::StartRequest& request) const {
                      "restore --replace FILE')",
                  "STATE_LOST"};
   }
-  if (request.applied_term() != 0 && applied > 0 && applied + 1 >= wal_->first_index() &&
+  if (request.applied_term() != 0 && applied > 0 && applied + 1 >= wal_->first_index() && !wal_->mark().fetched &&
       wal_->term(applied) != request.applied_term()) {
     return damaged(directory_ + ": the state holds entry " + std::to_string(applied) + " of term " +
                    std::to_string(request.applied_term()) + ", the log holds another one");
@@ -248,9 +257,7 @@ Status RaftDriver::open_log(const v1::StartRequest& request) {
     SKEP_TRY(wal_->set_mark(mark));
   }
   const Index applied =
-      state_missing ? request.applied_index()
-                    : std::max<Index>(wal_->hard_state().commit,
-                                      std::min(request.applied_index(), wal_->last_index()));
+      state_missing ? request.applied_index() : committed_by(*wal_, request);
   SKEP_TRY_ASSIGN(Membership members, members_at(std::max(applied, wal_->mark().index)));
   RaftOptions raft_options;
   raft_options.id = request.member_id();

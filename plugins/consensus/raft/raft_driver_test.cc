@@ -405,7 +405,7 @@ TEST(RaftDriver, AStateThatIsFetchedMayBeAheadOfTheLogAfterACrash) {
     for (Index index = 1; index <= 90; ++index) {
       entries.push_back({.index = index, .term = 1, .kind = EntryKind::kNormal, .data = {}});
     }
-    ASSERT_TRUE((*wal)->append(entries, HardState{1, kNobody, 90}));
+    ASSERT_TRUE((*wal)->append(entries, HardState{1, kNobody, 80}));
     SnapshotMark mark{.index = 60, .term = 1, .membership = {}};
     mark.membership.members = {{7, "n7", "n7:2377", false}, {8, "n8", "n8:2377", false}};
     ASSERT_TRUE((*wal)->set_mark(mark));
@@ -426,6 +426,15 @@ TEST(RaftDriver, AStateThatIsFetchedMayBeAheadOfTheLogAfterACrash) {
   const auto opened = two.open();
   ASSERT_TRUE(opened) << opened.error().message;
   EXPECT_EQ(two.driver.raft()->log().last_index(), 90U);
+  EXPECT_EQ(two.driver.raft()->log().committed(), 80U) << "the leader may replace those above";
+  two.driver.stop();
+  env.loop.clear();
+  core.applied_index = 85;
+  Fixture other(env, core);
+  other.request.set_applied_term(2);  // of an entry that took the place of the one here
+  const auto again = other.open();
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(other.driver.raft()->log().committed(), 80U);
 }
 
 TEST(RaftDriver, ALeaderOfOneNeedsNoTicks) {
