@@ -8,13 +8,19 @@ namespace {
 using consensus::v1::Member;
 using consensus::v1::StatusResponse;
 
-std::uint64_t match_of(const StatusResponse& status, std::uint64_t id) {
+consensus::v1::MemberProgress progress_of(const StatusResponse& status, std::uint64_t id) {
   for (const auto& progress : status.progress()) {
     if (progress.id() == id) {
-      return progress.match_index();
+      return progress;
     }
   }
-  return 0;
+  return {};
+}
+
+/// Whether it answers, and holds the state: without, its vote would count and it could not lead.
+bool could_lead(const StatusResponse& status, std::uint64_t id) {
+  const auto progress = progress_of(status, id);
+  return progress.active() && !progress.awaits_state();
 }
 
 /// Told to be a worker. A node that nobody knows (yet) says nothing about its member.
@@ -33,11 +39,11 @@ bool is_active(const StatusResponse& status, std::uint64_t id) {
 std::uint64_t successor(const StatusResponse& status, const store::View& view) {
   std::uint64_t best = 0;
   for (const auto& member : status.members()) {
-    if (member.learner() || member.id() == status.member_id() || !is_active(status, member.id()) ||
+    if (member.learner() || member.id() == status.member_id() || !could_lead(status, member.id()) ||
         is_demoted(view, member)) {
       continue;
     }
-    if (best == 0 || match_of(status, member.id()) > match_of(status, best)) {
+    if (best == 0 || progress_of(status, member.id()).match_index() > progress_of(status, best).match_index()) {
       best = member.id();
     }
   }
@@ -98,8 +104,8 @@ std::optional<RoleStep> next_role_step(const StatusResponse& status, const store
     }
   }
   for (const auto& member : status.members()) {
-    if (member.learner() && !is_demoted(view, member) && is_active(status, member.id()) &&
-        match_of(status, member.id()) + kCaughtUpEntries >= status.commit_index()) {
+    if (member.learner() && !is_demoted(view, member) && could_lead(status, member.id()) &&
+        progress_of(status, member.id()).match_index() + kCaughtUpEntries >= status.commit_index()) {
       return role::Promote{member};
     }
   }

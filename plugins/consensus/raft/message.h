@@ -40,6 +40,7 @@ struct Message {
   bool reject = false;
   Index reject_hint = 0;
   bool forced = false;       ///< a vote asked for by a leader that hands over: leases do not matter
+  bool awaits_state = false; ///< a reply of one that must fetch the state first: it could not lead
   std::string context = {};  ///< of a read barrier
   std::optional<SnapshotMark> snapshot = {};
 };

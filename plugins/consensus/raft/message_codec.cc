@@ -78,6 +78,7 @@ std::string encode_message(const Message& message, std::string_view cluster) {
   out.set_reject(message.reject);
   out.set_reject_hint(message.reject_hint);
   out.set_forced(message.forced);
+  out.set_awaits_state(message.awaits_state);
   out.set_context(message.context);
   out.set_cluster(std::string(cluster));
   if (message.snapshot) {
@@ -124,6 +125,7 @@ Result<Message> decode_message(std::string_view bytes, std::string_view cluster)
   message.reject = in.reject();
   message.reject_hint = in.reject_hint();
   message.forced = in.forced();
+  message.awaits_state = in.awaits_state();
   message.context = in.context();
   SKEP_TRY(get_entries(in, message));
   if (in.has_snapshot()) {

@@ -51,10 +51,16 @@ struct Progress {
   unsigned snapshot_age = 0;  ///< heartbeats since
   ProgressState state = ProgressState::kProbe;
   bool recent_active = false;
+  bool awaits_state = false;  ///< it must fetch the state first, and cannot lead
   unsigned silent_ticks = kNeverHeard;  ///< since its last answer
   bool paused = false;  ///< probe: waits for the answer; replicate: everything is in flight
   Inflights inflights = {};
 
+  void heard(bool must_fetch_state) {
+    recent_active = true;
+    silent_ticks = 0;
+    awaits_state = must_fetch_state;
+  }
   void become_probe();
   void become_replicate();
   void become_snapshot(Index snapshot_index);

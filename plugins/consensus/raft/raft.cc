@@ -142,10 +142,13 @@ void Raft::send(Message message) {
       break;
     case MessageType::kReadIndex:
       break;
-    case MessageType::kAppend:
     case MessageType::kAppendReply:
-    case MessageType::kHeartbeat:
     case MessageType::kHeartbeatReply:
+      message.awaits_state = awaits_state_;
+      message.term = term_;
+      break;
+    case MessageType::kAppend:
+    case MessageType::kHeartbeat:
     case MessageType::kSnapshot:
     case MessageType::kReadIndexReply:
     case MessageType::kTimeoutNow:

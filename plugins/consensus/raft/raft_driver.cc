@@ -260,6 +260,7 @@ v1::StatusResponse RaftDriver::consensus_status() {
       out.set_id(id);
       out.set_match_index(progress.match);
       out.set_active(id == member_ || progress.silent_ticks < config_.election_ticks);
+      out.set_awaits_state(progress.awaits_state);
     }
   }
   return response;

@@ -244,8 +244,7 @@ void Raft::tick_leader() {
 }
 
 void Raft::on_append_reply(const Message& message, Progress& to) {
-  to.recent_active = true;
-  to.silent_ticks = 0;
+  to.heard(message.awaits_state);
   if (message.reject) {
     Index hint = message.reject_hint;
     if (message.log_term > 0) {
@@ -288,8 +287,7 @@ void Raft::on_append_reply(const Message& message, Progress& to) {
 }
 
 void Raft::on_heartbeat_reply(const Message& message, Progress& to) {
-  to.recent_active = true;
-  to.silent_ticks = 0;
+  to.heard(message.awaits_state);
   // Also with everything in flight: an empty append finds out what was lost.
   to.paused = SKEP_MUTANT(kProbeStaysPaused) && to.paused;
   if (to.match < log_.last_index() || to.state == ProgressState::kProbe) {

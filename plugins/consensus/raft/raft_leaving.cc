@@ -49,7 +49,7 @@ MemberId Raft::best_heir() const {
   for (const auto& [id, progress] : progress_) {
     const bool here = id != options_.id && progress.silent_ticks < options_.election_ticks;
     answers[id] = here;
-    if (here && quorum_.contains(id) && progress.state != ProgressState::kSnapshot &&
+    if (here && quorum_.contains(id) && progress.state != ProgressState::kSnapshot && !progress.awaits_state &&
         (best == kNobody || progress.match > most)) {
       best = id;
       most = progress.match;

@@ -123,6 +123,23 @@ TEST(StateTransfer, AnotherManagerIsAskedWhenTheStateOfOneIsDamaged) {
   EXPECT_EQ(cluster.wait_leader(), leader);
 }
 
+TEST(StateTransfer, AManagerVotesOnlyWhenItHoldsTheState) {
+  Short cluster(3);
+  cluster.fill(60, 10'000);
+  const auto damage = [&](bool damaged) {
+    for (auto& [id, node] : cluster.nodes) {
+      node->backend->damage_reads(damaged);
+    }
+  };
+  damage(true);
+  cluster.join("n4", cluster.wait_leader());
+  cluster.loop.advance(30s);
+  EXPECT_EQ(cluster.voters(), 3U) << "it could not lead when others are lost";
+  damage(false);
+  EXPECT_TRUE(cluster.loop.run_until([&] { return cluster.voters() == 4; }, 30s));
+  EXPECT_EQ(cluster.view("n4").all<model::v1::Service>().size(), 60U);
+}
+
 TEST(StateTransfer, WhereEveryStateIsDamagedOneIsTakenAsSoonAsItIsWhole) {
   Short cluster(3);
   const std::string away = cluster.follower();
