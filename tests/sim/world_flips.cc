@@ -79,7 +79,8 @@ void World::flip_bit() {
   });
 }
 
-/// Mostly where something was written. Not to zero: that the log may take for a write that did not finish.
+/// Mostly where something was written. Not to zero: that the log may take for a write that did not finish. Not in what
+/// is not synced: a loss of power would take it back.
 bool World::flip_in_log(Manager& manager) {
   auto& disk = manager.process.disk;
   const auto names = disk.list_directory(kLogDirectory);
@@ -89,7 +90,7 @@ bool World::flip_in_log(Manager& manager) {
   Flip flip{manager.id, ++flips_, std::string(kLogDirectory) + "/" + (*names)[rng_.below(names->size())]};
   const std::string content = disk.content(flip.path);
   const auto last = content.find_last_not_of('\0');
-  if (last == std::string::npos) {
+  if (last == std::string::npos || !disk.is_synced(flip.path)) {
     return false;
   }
   flip.offset = rng_.below(std::min(last + kBehindWritten, content.size()));

@@ -354,4 +354,9 @@ std::string MemoryDisk::content(const std::string& path) const {
   return it == state_->names.end() || !it->second ? std::string() : it->second->current;
 }
 
+bool MemoryDisk::is_synced(const std::string& path) const {
+  const auto it = state_->names.find(path);
+  return it != state_->names.end() && it->second && it->second->current == it->second->synced;
+}
+
 }  // namespace skep::testing

@@ -110,6 +110,8 @@ class MemoryDisk final : public Disk {
   void corrupt(const std::string& path, std::uint64_t offset, unsigned char xor_with);
   /// Current content, synced or not; nullopt-like empty when there is none.
   [[nodiscard]] std::string content(const std::string& path) const;
+  /// Whether all of it would survive a crash.
+  [[nodiscard]] bool is_synced(const std::string& path) const;
 
   struct State;
 
