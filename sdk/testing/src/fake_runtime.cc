@@ -71,6 +71,7 @@ void FakeRuntime::end_container(const std::string& id, int exit_code, bool oom_k
 }
 
 void FakeRuntime::lose_power() {
+  *std::exchange(alive_, std::make_shared<bool>(true)) = false;  // nothing that was under way goes on
   for (auto& [id, container] : containers) {
     container.waiting.clear();
     container.stopping.clear();
