@@ -241,6 +241,9 @@ Result<Edit<Node>> update_node(const store::View& view,
                    "node '" + known->id() + "' is the last manager; promote another node first",
                    "LAST_MANAGER"};
     }
+    if (const auto cluster = view.cluster()) {
+      edit.transaction.put(*cluster);  // of two demotions at once, each of which counts the other, one fails
+    }
   }
   *edit.object.mutable_spec() = request.spec();
   note_operation(*edit.object.mutable_meta(), operation_id);

@@ -222,6 +222,27 @@ TEST(Members, TheLastManagerStays) {
   EXPECT_EQ(refused.error().reason, "LAST_MANAGER") << refused.error().message;
 }
 
+TEST(Members, OfTwoDemotionsAtOnceOneIsRefusedWhenNobodyWouldBeLeft) {
+  Cluster cluster(2);
+  cluster.init();
+  const std::string leader = cluster.leader();
+  std::vector<Status> answers;
+  for (const char* id : {"n1", "n2"}) {
+    const auto node = cluster.view(leader).get<model::v1::Node>(id);
+    control::v1::UpdateNodeRequest update;
+    update.set_ref(id);
+    update.set_version(node->meta().version());
+    *update.mutable_spec() = node->spec();
+    update.mutable_spec()->set_role(NODE_ROLE_WORKER);
+    rpc::call<methods::UpdateNode>(*cluster.nodes.at(leader)->user, "core", update, {.deadline = 10s},
+                                   [&](const auto& answer) { answers.push_back(answer ? ok() : Status(answer.error())); });
+  }
+  ASSERT_TRUE(cluster.loop.run_until([&] { return answers.size() == 2; }, 15s));
+  EXPECT_NE(answers[0].has_value(), answers[1].has_value());
+  EXPECT_TRUE(cluster.loop.run_until([&] { return cluster.voters() == 1; }, 15s));
+  EXPECT_NE(cluster.wait_leader(), "");
+}
+
 TEST(Members, GrowsToSevenAndShrinksToOneUnderLoad) {
   Cluster cluster(1);
   cluster.init();
