@@ -82,8 +82,9 @@ std::optional<ManagerAddress> ManagerBook::choice() const {
   if (all_.empty()) {
     return std::nullopt;
   }
-  const std::size_t at = failed_ % (all_.size() + former_.size());
-  return at < all_.size() ? all_[(first_ + at) % all_.size()] : former_[at - all_.size()];
+  const std::size_t rounds = kRounds * all_.size();
+  const std::size_t at = failed_ % (rounds + former_.size());
+  return at < rounds ? all_[(first_ + at) % all_.size()] : former_[at - rounds];
 }
 
 void ManagerBook::failed(const std::string& node_id) {

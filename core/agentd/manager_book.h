@@ -1,7 +1,8 @@
 #pragma once
 
-// Which manager a node asks next: the leader when it is known, else the managers in turn, and then those that were
-// managers by an earlier list: the newest may come from a manager that had just started and knew no better. Pure.
+// Which manager a node asks next: the leader when it is known, else the managers in turn. When all of them failed a few
+// times, those that were managers by an earlier list: the newest may come from one that had just started and knew no
+// better. Pure.
 
 #include <optional>
 #include <string>
@@ -29,6 +30,7 @@ Result<std::vector<std::string>> managers_to_ask(const std::vector<std::string>&
 class ManagerBook {
  public:
   static constexpr std::size_t kFormerMax = 8;
+  static constexpr std::size_t kRounds = 5;  ///< over all managers before a former one is asked
   explicit ManagerBook(Random& random) : random_(random) {}
   /// What a manager told: all of them and the leader. Empty lists and unknown leaders change nothing.
   /// True when the list is another one than before.
