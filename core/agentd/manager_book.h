@@ -43,9 +43,9 @@ class ManagerBook {
   [[nodiscard]] std::vector<std::string> managers() const;
 
  private:
-  Random& random_;
   void replace(std::vector<ManagerAddress> list);
 
+  Random& random_;
   std::vector<ManagerAddress> all_;
   std::vector<ManagerAddress> former_;  // not in all_, at most kFormerMax, the latest first
   std::optional<ManagerAddress> leader_;

@@ -74,6 +74,8 @@ class ControlApi {
                   int tries_left, Reply<control::v1::RemoveServiceResponse> reply);
   void update_node(const control::v1::UpdateNodeRequest& request, const rpc::CallContext& context,
                    Reply<control::v1::UpdateNodeResponse> reply);
+  void try_demote(const control::v1::UpdateNodeRequest& request, const rpc::CallContext& context, const std::string& id,
+                  int tries_left, Reply<control::v1::UpdateNodeResponse> reply);
   void commit_node(const control::v1::UpdateNodeRequest& request, const rpc::CallContext& context,
                    Reply<control::v1::UpdateNodeResponse> reply);
   void remove_node(const control::v1::RemoveNodeRequest& request, const rpc::CallContext& context,

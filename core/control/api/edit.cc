@@ -16,6 +16,10 @@
 namespace skep::control {
 namespace {
 
+using model::v1::Node;
+using model::v1::Service;
+using model::v1::ServiceSpec;
+
 /// Removed nodes that one removal forgets: a change has a bound, and each adds one only.
 constexpr int kForgottenMax = 100;
 
@@ -27,10 +31,6 @@ void forget_removed(const store::View& view, WallTime now, store::Transaction& t
     }
   }
 }
-
-using model::v1::Node;
-using model::v1::Service;
-using model::v1::ServiceSpec;
 
 /// Networks that every node has without anybody creating them.
 bool is_predefined(std::string_view network) {

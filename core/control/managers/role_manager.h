@@ -16,7 +16,7 @@
 namespace skep::control {
 
 namespace role {
-/// A learner has caught up: it becomes a voter.
+/// A learner has caught up and holds the state: it becomes a voter.
 struct Promote {
   consensus::v1::Member member;
 };
@@ -31,7 +31,7 @@ struct HandOver {
 }  // namespace role
 using RoleStep = std::variant<role::Promote, role::Remove, role::HandOver>;
 
-/// A learner this close to the leader's commit index has caught up.
+/// A learner whose log is this close to the leader's commit index has caught up.
 inline constexpr std::uint64_t kCaughtUpEntries = 100;
 
 /// The next step of the leading manager; nullopt: all is as it should be, or nothing can be done

@@ -33,7 +33,8 @@ class StateSource {
   StateSource(const StateSource&) = delete;
   StateSource& operator=(const StateSource&) = delete;
 
-  /// kNotFound SNAPSHOT_GONE, kResourceExhausted TOO_MANY_TRANSFERS.
+  /// kNotFound SNAPSHOT_GONE, kResourceExhausted TOO_MANY_TRANSFERS, kUnavailable STATE_BEHIND: the saved state does not
+  /// hold min_index yet, perhaps it never will.
   void serve(const manager::v1::FetchStateRequest& request, Stream stream);
   /// Ends all transfers: the state on disk is about to be replaced, or the manager stops.
   void drop_all(const Error& error);
