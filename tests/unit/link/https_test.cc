@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <csignal>
 #include <optional>
 
 #include "core/base/real_env.h"
@@ -35,6 +36,7 @@ CertifiedKey server_pair(const CertifiedKey& root, const char* alternative, Wall
 class HttpsTest : public ::testing::Test, protected base::RealEnv {
  protected:
   HttpsTest() : RealEnv(1), root(*make_root(clock.wall_now())), certificate(server_pair(root, "IP:127.0.0.1", clock.wall_now())) {
+    (void)std::signal(SIGPIPE, SIG_IGN);  // a client that refuses may hang up before the server has said all
     listener = *listen_tcp({"127.0.0.1", 0});
     port = *bound_port(listener.get());
   }
