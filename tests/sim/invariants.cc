@@ -13,7 +13,6 @@ namespace skep::sim {
 
 namespace {
 
-constexpr Duration kDecisionLasts = std::chrono::seconds{20};  // more than two syncs of the slowest disk
 // What fails again and again is tried ever more rarely, and an operator changes a service only now and then.
 constexpr std::size_t kTasksOfSlotMost = 40;
 constexpr Duration kTasksOfSlotWithin = std::chrono::minutes{1};
@@ -172,7 +171,7 @@ void Invariants::check_slot(const store::View& view, const pb::Task& started, Ti
     // What was decided while the node was down may be committed when it is back.
     const auto back = back_since_.find(other->node_id());
     const bool reachable = node != nullptr && node->status().state() != pb::NODE_STATE_DOWN &&
-                           (back == back_since_.end() || now - back->second > kDecisionLasts);
+                           (back == back_since_.end() || now - back->second > decision_lasts);
     if (reachable && other->desired_state() >= pb::TASK_STATE_RUNNING) {
       violate("task " + started.id() + " may run while task " + id + " of its slot is " +
               words(other->status().state()));

@@ -32,6 +32,8 @@ class Invariants {
   std::function<bool(const std::string& node)> was_disturbed;
   /// The time that all managers have. Set by the world, unless their clocks jump: then waits may be cut short.
   std::function<WallTime()> managers_time;
+  /// Until what a manager decided is committed at the latest.
+  Duration decision_lasts = std::chrono::seconds{10};
 
   [[nodiscard]] bool violated() const { return !violation_.empty(); }
   [[nodiscard]] const std::string& violation() const { return violation_; }

@@ -36,6 +36,9 @@ void World::schedule_faults() {
     invariants_.managers_time = [this] { return loop_.wall_now(); };
   }
   schedule_later_faults();
+  if (has_slow_disks()) {
+    invariants_.decision_lasts = 20s;  // more than two syncs of the slowest
+  }
   one_fault();
 }
 
