@@ -51,6 +51,11 @@ struct DiskState::State : std::enable_shared_from_this<State> {
   void pump();
   void finish_job(const std::shared_ptr<StateBatch>& batch, bool synced_too, const Status& status);
   void fail(const std::shared_ptr<StateBatch>& batch, const Error& error);
+  void tell_synced() {
+    if (handlers.on_synced && !ended) {
+      handlers.on_synced(synced.index(), synced.term());
+    }
+  }
   void arm_sync_timer();
   void end();
   [[nodiscard]] bool is_damaged() const { return trouble && trouble->code == Code::kDataLoss; }
@@ -185,8 +190,7 @@ void DiskState::State::pump() {
   }
 }
 
-void DiskState::State::finish_job(const std::shared_ptr<StateBatch>& batch, bool synced_too,
-                                  const Status& status) {
+void DiskState::State::finish_job(const std::shared_ptr<StateBatch>& batch, bool synced_too, const Status& status) {
   busy = false;
   if (ended) {
     return;
@@ -204,9 +208,7 @@ void DiskState::State::finish_job(const std::shared_ptr<StateBatch>& batch, bool
     if (sync_timer != 0 && !has_pending) {
       env.loop.cancel_timer(std::exchange(sync_timer, 0));
     }
-    if (handlers.on_synced) {
-      handlers.on_synced(synced.index(), synced.term());
-    }
+    tell_synced();
   }
   pump();
 }
@@ -374,12 +376,12 @@ void DiskState::finish_install(v1::AppliedMark mark, std::function<void(Status)>
           self->synced = self->pending.mark = v1::AppliedMark();
           self->written_index = 0;
           return done(Error{Code::kDataLoss,
-                            self->backend->description() + ": the state that was fetched is not "
-                                                           "the one that was sent",
+                            self->backend->description() + ": the state that was fetched is not the one that was sent",
                             "STATE_DAMAGED"});
         }
         self->take_snapshots();
         done(ok());
+        self->tell_synced();  // once it is known that the state is there
       });
 }
 

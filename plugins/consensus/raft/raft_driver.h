@@ -75,7 +75,6 @@ class RaftDriver final : public ConsensusDriver {
   void schedule_pump();
   void pump();
   void run_rounds();
-  bool perform(const Ready& ready);
   Status persist(const Ready& ready);
   void finish(const Ready& ready);
   void stall(Ready ready, const Error& error);
@@ -93,6 +92,7 @@ class RaftDriver final : public ConsensusDriver {
   void deliver_committed();
   void on_delivered(DeliveryWindow::Ticket ticket, Result<consensus::v1::CommittedResponse> reply);
   void want_snapshot();
+  void compact_log();
   void fetch_state();
   void on_fetched(Result<consensus::v1::FetchSnapshotResponse> reply);
   void give_up(const Error& error);
@@ -134,6 +134,7 @@ class RaftDriver final : public ConsensusDriver {
   std::optional<HandOver> hand_over_;  ///< what the disk is like; set in start()
   bool stepping_aside_ = false;        ///< handed over while stalled: follows once the log takes entries again
   Index snapshot_wanted_at_ = 0;
+  Index safe_state_ = 0;   ///< the core said so since it started; the log may not be that far yet
   bool fetching_ = false;  ///< the core was asked for the state at the mark
   bool pump_scheduled_ = false;
   bool recovering_ = false;  ///< the log is only read, see StartRequest.recover

@@ -266,6 +266,7 @@ Status RaftDriver::open_log(const v1::StartRequest& request) {
       std::min<std::size_t>(raft_options.ready_bytes_max, wal_->capacity_bytes() / 2);
   raft_options.random = [this](std::uint64_t bound) { return env_->random.below(bound); };
   delivery_.restart(request.applied_index());
+  safe_state_ = 0;
   newest_state_ = wal_->hard_state();
   raft_ = std::make_unique<Raft>(std::move(raft_options), *wal_, wal_->hard_state(),
                                  std::move(members), applied);
@@ -290,6 +291,7 @@ Status RaftDriver::reopen(const v1::StartRequest& request) {
   SKEP_TRY(check_applied(request));
   env_->loop.cancel_timer(std::exchange(delivery_timer_, 0));
   delivery_.restart(request.applied_index());
+  safe_state_ = 0;  // what it held before may be lost
   return ok();
 }
 
@@ -297,31 +299,38 @@ void RaftDriver::snapshot_available(const v1::SnapshotAvailableRequest& request)
   if (!ready_for_calls()) {
     return;
   }
-  guarded([&] {
-    const Index safe = std::min<Index>({request.index(), delivery_.acknowledged(),
-                                        raft_->log().applied()});
-    if (safe <= config_.trailing_entries) {
-      return;
-    }
-    const Index index = safe - config_.trailing_entries;
-    const auto term = wal_->term(index);
-    // A mark costs a sync: not for a handful of entries.
-    const Index step = std::clamp<Index>(config_.snapshot_entries / 10, 1, kCompactStepMax);
-    if (index < wal_->mark().index + step || !term) {
-      return;
-    }
-    auto members = members_at(index);
-    const Status marked = members ? wal_->set_mark({index, *term, *std::move(members), false})
-                                  : Status(std::move(members).error());
-    if (marked) {
-      SKEP_DEBUG("raft log compacted", {"first", wal_->first_index()},
-                 {"segments", wal_->segment_count()});
-    } else if (wal_->poison()) {
-      give_up(marked.error());
-    } else {
-      SKEP_WARN("raft log not compacted", {"error", marked.error().message});
-    }
-  });
+  safe_state_ = std::max<Index>(safe_state_, request.index());
+  guarded([this] { compact_log(); });
+}
+
+void RaftDriver::compact_log() {
+  const Index safe = std::min({safe_state_, delivery_.acknowledged(), raft_->log().applied()});
+  if (safe <= config_.trailing_entries) {
+    return;
+  }
+  const Index index = safe - config_.trailing_entries;
+  // A mark costs a sync: not for a handful of entries.
+  const Index step = std::clamp<Index>(config_.snapshot_entries / 10, 1, kCompactStepMax);
+  if (index < wal_->mark().index + step) {
+    return;
+  }
+  const auto term = wal_->term(index);
+  if (!term) {
+    return;
+  }
+  // As long as the entries up to a fetched state did not follow, it is no sign of a lost log.
+  const bool ahead = wal_->mark().fetched && wal_->last_index() < delivery_.acknowledged();
+  auto members = members_at(index);
+  const Status marked = members ? wal_->set_mark({index, *term, *std::move(members), ahead})
+                                : Status(std::move(members).error());
+  if (marked) {
+    SKEP_DEBUG("raft log compacted", {"first", wal_->first_index()}, {"segments", wal_->segment_count()});
+  } else if (wal_->poison()) {
+    give_up(marked.error());
+  } else {
+    SKEP_WARN("raft log not compacted", {"error", marked.error().message});
+    safe_state_ = 0;  // until the core speaks of the next one
+  }
 }
 
 }  // namespace skep::raft

@@ -47,7 +47,11 @@ void RaftDriver::pump() {
   if (stalled_ || raft_->has_ready()) {
     return;
   }
-  // Nothing waits: the right moment to note on disk what is synced.
+  // Nothing waits: the right moment to note on disk what is synced, and what is no longer needed.
+  guarded([this] { compact_log(); });
+  if (failure_) {
+    return;
+  }
   if (auto settled = wal_->settle(); !settled && wal_->poison()) {
     give_up(settled.error());
   }

@@ -111,9 +111,9 @@ struct Fixture {
       env.loop.run_ready();
     }
   }
-  void compact_below_140() {
+  void say_safe(Index index) {
     v1::SnapshotAvailableRequest snapshot;
-    snapshot.set_index(140);
+    snapshot.set_index(index);
     driver.snapshot_available(snapshot);
   }
 
@@ -286,7 +286,7 @@ TEST(RaftDriver, CompactsBelowTheSnapshotAndAsksForOne) {
   one.propose_150();
   EXPECT_EQ(core.snapshots_wanted, 1);
   const auto segments = one.driver.wal()->segment_count();
-  one.compact_below_140();
+  one.say_safe(140);
   EXPECT_EQ(one.driver.wal()->first_index(), 136U);
   EXPECT_LT(one.driver.wal()->segment_count(), segments);
   one.driver.stop();
@@ -295,6 +295,29 @@ TEST(RaftDriver, CompactsBelowTheSnapshotAndAsksForOne) {
   const auto opened = two.open();
   ASSERT_TRUE(opened) << opened.error().message;
   EXPECT_EQ(opened->members_size(), 1);
+}
+
+TEST(RaftDriver, CompactsLaterWhatItWasToldOfTooEarly) {
+  testing::ManualEnv env;
+  FakeCore core(env.loop);
+  Fixture one(env, core);
+  ASSERT_TRUE(one.open());
+  one.say_safe(140);
+  EXPECT_EQ(one.driver.wal()->first_index(), 1U);
+  one.propose_150();
+  EXPECT_GT(one.driver.wal()->first_index(), 100U);
+  EXPECT_LE(one.driver.wal()->first_index(), 136U);
+}
+
+TEST(RaftDriver, ACoreThatStartsAnewMayHaveLostItsState) {
+  testing::ManualEnv env;
+  FakeCore core(env.loop);
+  Fixture one(env, core);
+  ASSERT_TRUE(one.open());
+  one.say_safe(140);
+  ASSERT_TRUE(one.reopen());
+  one.propose_150();
+  EXPECT_EQ(one.driver.wal()->first_index(), 1U);
 }
 
 TEST(RaftDriver, ALogThatIsOnlyMadeSurvivesAPowerLossAndVotesForNobody) {
@@ -378,7 +401,7 @@ TEST(RaftDriver, AStateThatNobodyHasIsNotReplacedByHalfOfTheLog) {
     Fixture one(env, core);
     ASSERT_TRUE(one.open());
     one.propose_150();
-    one.compact_below_140();
+    one.say_safe(140);
     one.driver.stop();
   }
   env.loop.clear();
@@ -427,7 +450,14 @@ TEST(RaftDriver, AStateThatIsFetchedMayBeAheadOfTheLogAfterACrash) {
   ASSERT_TRUE(opened) << opened.error().message;
   EXPECT_EQ(two.driver.raft()->log().last_index(), 90U);
   EXPECT_EQ(two.driver.raft()->log().committed(), 80U) << "the leader may replace those above";
+  two.say_safe(100);
+  EXPECT_EQ(two.driver.wal()->first_index(), 76U);
   two.driver.stop();
+  env.loop.clear();
+  Fixture three(env, core);
+  const auto compacted = three.open();
+  ASSERT_TRUE(compacted) << "the entries did not follow yet: " << compacted.error().message;
+  three.driver.stop();
   env.loop.clear();
   core.applied_index = 85;
   Fixture other(env, core);

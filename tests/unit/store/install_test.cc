@@ -23,7 +23,8 @@ struct Side {
     disk.reset();
     store = std::make_unique<Store>();
     disk = std::make_unique<DiskState>(env.env, backend, DiskState::Options{},
-                                       DiskState::Handlers{[](auto, auto) {}, [](const auto&) {}});
+                                       DiskState::Handlers{[this](auto index, auto) { told += " synced " + std::to_string(index); },
+                                                           [](const auto&) {}});
     Status loaded = Error{Code::kInternal, "no answer"};
     disk->load(*store, [&](Status status) { loaded = std::move(status); });
     env.loop.run_ready();
@@ -43,7 +44,10 @@ struct Side {
   }
   Status finish(v1::AppliedMark mark) {
     Status status = Error{Code::kInternal, "no answer"};
-    disk->finish_install(std::move(mark), [&](Status answer) { status = std::move(answer); });
+    disk->finish_install(std::move(mark), [&](Status answer) {
+      status = std::move(answer);
+      told = "answered";
+    });
     env.loop.run_ready();
     return status;
   }
@@ -52,6 +56,7 @@ struct Side {
   std::shared_ptr<StateBackend> backend;
   std::unique_ptr<Store> store;
   std::unique_ptr<DiskState> disk;
+  std::string told;
 };
 
 /// Copies the state of one side to the other, row after row; the mark of it.
@@ -113,6 +118,7 @@ TEST_P(Install, ReplacesTheWholeState) {
   EXPECT_EQ(to.store->view().get<Service>("stale"), nullptr);
   EXPECT_EQ(to.store->view().get<Service>("later"), nullptr);
   EXPECT_EQ(to.disk->synced_index(), index);
+  EXPECT_EQ(to.told, "answered synced " + std::to_string(index)) << "what the log holds below may go";
   to.put("next", "goes on");
   to.disk->close([](const Status& status) { EXPECT_TRUE(status); });
   to.env.loop.run_ready();
