@@ -44,7 +44,7 @@ void Invariants::on_acknowledged(std::uint64_t version) {
 }
 
 bool Invariants::on_commit(const std::string& manager, const store::Store& store,
-                           const store::Commit& commit, TimePoint now) {
+                           const store::Commit& commit, const Origin& origin, TimePoint now) {
   const auto [known, first] = hash_at_.try_emplace(commit.index, store.state_hash());
   if (!first) {
     if (known->second != store.state_hash()) {
@@ -57,6 +57,7 @@ bool Invariants::on_commit(const std::string& manager, const store::Store& store
             ", but nothing on others");
   }
   index_ = commit.index;
+  origin_ = origin;
   const store::View& view = store.view();
   std::set<std::string> nodes;
   for (const store::Event& event : commit.events) {
@@ -75,7 +76,7 @@ bool Invariants::on_commit(const std::string& manager, const store::Store& store
       const auto* before = event.before_as<pb::Node>();
       check_node(before, *node);
       if (before != nullptr && before->status().state() == pb::NODE_STATE_DOWN) {
-        back_since_[event.id] = now;
+        back_[event.id] = {now, origin.term};
       }
     }
   }
@@ -151,6 +152,15 @@ void Invariants::check_pace(const pb::Task& created, TimePoint now) {
   }
 }
 
+bool Invariants::decided_before(const Return& back, TimePoint now) const {
+  if (origin_.term && back.term && *origin_.term > *back.term) {
+    return false;  // a new leader applies all there is before it decides anything
+  }
+  // What a leader left in its log is committed by the next one, whenever that is.
+  const bool left_behind = origin_.term && *origin_.term < origin_.newest_leader_term;
+  return left_behind || now - back.at <= decision_lasts;
+}
+
 void Invariants::check_slot(const store::View& view, const pb::Task& started, TimePoint now) {
   const auto service = view.get<pb::Service>(started.service_id());
   if (service == nullptr ||
@@ -168,10 +178,9 @@ void Invariants::check_slot(const store::View& view, const pb::Task& started, Ti
       continue;
     }
     const auto node = view.get<pb::Node>(other->node_id());
-    // What was decided while the node was down may be committed when it is back.
-    const auto back = back_since_.find(other->node_id());
+    const auto back = back_.find(other->node_id());
     const bool reachable = node != nullptr && node->status().state() != pb::NODE_STATE_DOWN &&
-                           (back == back_since_.end() || now - back->second > decision_lasts);
+                           (back == back_.end() || !decided_before(back->second, now));
     if (reachable && other->desired_state() >= pb::TASK_STATE_RUNNING) {
       violate("task " + started.id() + " may run while task " + id + " of its slot is " +
               words(other->status().state()));

@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "core/store/store.h"
@@ -25,14 +26,19 @@ class Invariants {
   void on_acknowledged(std::uint64_t version);
   /// A manager leads and none is known that leads in a later term: it has everything committed.
   void on_leading(const std::string& manager, const store::Store& store);
+  /// Whose entry it is: the term it was proposed in, if a log tells, and that of the newest leader.
+  struct Origin {
+    std::optional<std::uint64_t> term;
+    std::uint64_t newest_leader_term = 0;
+  };
   /// A manager applied an entry. True when it was the first one.
   bool on_commit(const std::string& manager, const store::Store& store, const store::Commit& commit,
-                 TimePoint now);
+                 const Origin& origin, TimePoint now);
   /// A node that nothing disturbed for so long may not be declared down. Set by the world.
   std::function<bool(const std::string& node)> was_disturbed;
   /// The time that all managers have. Set by the world, unless their clocks jump: then waits may be cut short.
   std::function<WallTime()> managers_time;
-  /// Until what a manager decided is committed at the latest.
+  /// Until what a manager decided is committed at the latest, while that manager leads.
   Duration decision_lasts = std::chrono::seconds{10};
 
   [[nodiscard]] bool violated() const { return !violation_.empty(); }
@@ -47,6 +53,12 @@ class Invariants {
   [[nodiscard]] std::uint64_t committed() const { return index_; }
 
  private:
+  struct Return {
+    TimePoint at{};
+    std::optional<std::uint64_t> term;
+  };
+  /// What is committed now may have been decided while the node was down.
+  [[nodiscard]] bool decided_before(const Return& back, TimePoint now) const;
   void check_node(const pb::Node* before, const pb::Node& after);
   void check_task(const store::View& view, const pb::Task* before, const pb::Task& after,
                   TimePoint now);
@@ -59,7 +71,8 @@ class Invariants {
   std::map<std::uint64_t, store::StateHash> hash_at_;  // by entry, as the first manager had it
   std::map<std::string, TimePoint> created_at_;        // tasks
   std::map<std::string, std::deque<TimePoint>> pace_;  // when the newest tasks of a slot were made
-  std::map<std::string, TimePoint> back_since_;        // nodes that were down
+  std::map<std::string, Return> back_;                 // nodes that were down
+  Origin origin_;                                      // of the commit that is judged
   std::uint64_t index_ = 0;                            // last commit seen
   std::string violation_;
   std::size_t tasks_seen_ = 0;

@@ -36,6 +36,11 @@ class RaftInvariants {
   void restarted(raft::MemberId id) { seen_.erase(id); }
 
   [[nodiscard]] std::size_t elections() const { return leader_of_.size(); }
+  /// Of an entry that was seen committed.
+  [[nodiscard]] std::optional<raft::Term> term_of(raft::Index index) const {
+    const auto found = committed_.find(index);
+    return found == committed_.end() ? std::nullopt : std::optional(found->second.term);
+  }
   [[nodiscard]] raft::Term newest_leader_term() const {
     return leader_of_.empty() ? 0 : leader_of_.rbegin()->first;
   }

@@ -89,7 +89,11 @@ void World::watch(Manager& manager) {
   // The subscription ends with the store.
   auto& store = const_cast<store::Store&>(manager.manager->store());  // NOLINT: to listen only
   store.subscribe([this, &manager, &store](const store::Commit& commit) {
-    if (invariants_.on_commit(manager.id, store, commit, loop_.now())) {
+    if (commit.index > invariants_.committed()) {
+      look_at_logs();
+    }
+    const Invariants::Origin origin{raft_invariants_.term_of(commit.index), raft_invariants_.newest_leader_term()};
+    if (invariants_.on_commit(manager.id, store, commit, origin, loop_.now())) {
       trace_.note(loop_.now(), "commit", commit.index);
       if (certified_ != nullptr) {
         certified_->on_commit(commit);
@@ -98,7 +102,6 @@ void World::watch(Manager& manager) {
       for (const store::Event& event : commit.events) {
         trace_.note(loop_.now(), event.id, static_cast<std::uint64_t>(event.action));
       }
-      look_at_logs();
     }
   });
   manager.on_leading = [this, &manager](bool leading) {
