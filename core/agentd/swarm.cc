@@ -73,8 +73,8 @@ Swarm::Swarm(Env& env, rpc::Caller& caller, link::Link& link, host::PluginHost& 
       drivers_(std::make_unique<Drivers>(plugins)),
       sandboxes_(std::make_unique<node::PosixSandboxMaker>(env, paths.run_dir + "/sandbox")),
       leftovers_(std::make_unique<Leftovers>(env, caller, view_of(plugins), *sandboxes_)) {
-  link_.set_still_manager([this](const std::string& node_id) {
-    return !manager_ || manager_->is_manager(node_id);
+  link_.set_still_manager([this](const std::string& node_id, std::string_view method) {
+    return !manager_ || manager_->is_manager(node_id, method);
   });
   // Told until a session works again.
   link_.set_on_rejected([this](const std::string& node_id, const Error& error) {

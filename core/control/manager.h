@@ -113,8 +113,7 @@ class Manager {
 
   /// The consensus plugin lost its state (crash, upgrade): its log is opened again.
   void consensus_restarted();
-  /// The consensus driver answers now and this is its incarnation: another one than the last is a
-  /// restart. Call it once after start() and whenever drivers changed.
+  /// Which incarnation of the consensus driver answers, after start() and when drivers changed: a new one is a restart.
   void consensus_seen(std::uint64_t incarnation);
   /// The last connection to or from that node broke (bus::Peers tells).
   void peer_gone(const std::string& node_id);
@@ -122,7 +121,8 @@ class Manager {
   void refused_by(const std::string& node_id, std::uint64_t incarnation);
 
   /// Whether that node may act as a manager, whatever its certificate says: it shall be one, is a member, or unknown.
-  [[nodiscard]] bool is_manager(const std::string& node_id) const;
+  /// Consensus messages get through as well where what is known may be old: perhaps they say that it is one again.
+  [[nodiscard]] bool is_manager(const std::string& node_id, std::string_view method = {}) const;
   [[nodiscard]] bool leading() const;
   /// Which manager leads, as far as known here.
   [[nodiscard]] std::optional<LeaderRoute> leader() const;

@@ -226,10 +226,17 @@ void Manager::consensus_seen(std::uint64_t incarnation) {
 std::optional<LeaderRoute> Manager::leader() const {
   return impl_->leader();
 }
-bool Manager::is_manager(const std::string& node_id) const {
+bool Manager::is_manager(const std::string& node_id, std::string_view method) const {
   const auto node = impl_->store.view().get<model::v1::Node>(node_id);
-  return node == nullptr || node->spec().role() == model::v1::NODE_ROLE_MANAGER ||
-         impl_->is_member(node_id);
+  if (node == nullptr || node->spec().role() == model::v1::NODE_ROLE_MANAGER || impl_->is_member(node_id)) {
+    return true;
+  }
+  if (method != consensus::v1::methods::Deliver::kName || leading()) {
+    return false;
+  }
+  // The entry that made it one again may come only from it, or with its vote; another leader would bring it.
+  const auto leader = impl_->leader();
+  return !leader || leader->node_id == node_id;
 }
 bool Manager::leading() const {
   return impl_->dispatcher != nullptr;

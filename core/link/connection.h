@@ -21,8 +21,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
     /// The other side is proven (or is a joiner: no peer()). An error refuses it: it is told, and
     /// on_closed follows.
     std::function<Status(const Connection&)> admit;
-    /// Whether a node with a manager's certificate is one still; empty: yes.
-    std::function<bool(const std::string& node_id)> still_manager = {};
+    /// Whether a node with a manager's certificate may still call that as one; empty: yes.
+    std::function<bool(const std::string& node_id, std::string_view method)> still_manager = {};
     /// Of the swarm: what a node is told that was removed from it.
     std::function<std::uint64_t()> incarnation = {};
     /// Calls may be made.

@@ -156,8 +156,8 @@ void Link::accept_one(bus::Fd fd, const std::string& from) {
 void Link::add_checks(Connection::Hooks& hooks) {
   hooks.admit = [this](const Connection& connection) { return admit(connection); };
   hooks.incarnation = [this] { return incarnation_; };
-  hooks.still_manager = [this](const std::string& node_id) {
-    return !still_manager_ || still_manager_(node_id);
+  hooks.still_manager = [this](const std::string& node_id, std::string_view method) {
+    return !still_manager_ || still_manager_(node_id, method);
   };
 }
 

@@ -54,7 +54,7 @@ class Link final : public bus::Peers {
   bus::HttpsClient* https() override { return &https_; }
   /// Asked for every call of a node with a manager's certificate: a demoted one acts as a worker, also
   /// on connections that are open. Without it the certificate alone counts.
-  void set_still_manager(std::function<bool(const std::string& node_id)> still_manager) {
+  void set_still_manager(std::function<bool(const std::string& node_id, std::string_view method)> still_manager) {
     still_manager_ = std::move(still_manager);
   }
   /// Told when another node does not accept us (removed, expired, another swarm) or is not who it
@@ -101,7 +101,7 @@ class Link final : public bus::Peers {
   std::set<std::string> refused_;
   std::uint64_t incarnation_ = 0;  // of the swarm, told to whom we refuse
   std::function<void(const std::string&)> on_gone_;
-  std::function<bool(const std::string&)> still_manager_;
+  std::function<bool(const std::string&, std::string_view)> still_manager_;
   std::function<void(const std::string&, const Error&)> on_rejected_;
   std::function<void(const std::string&, std::uint64_t)> on_removed_;
   HttpsSender https_;

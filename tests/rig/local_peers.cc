@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "core/link/authorise.h"
+
 namespace skep::rig {
 namespace {
 
@@ -45,8 +47,9 @@ class LocalPeers::Target final : public rpc::Caller {
 
   rpc::CallId call(std::string target, std::string_view method, rpc::Body body,
                    rpc::CallOptions options, rpc::OnReply on_reply) override {
-    if (!up() || told_removed()) {
-      owner_.loop_.post([on_reply = std::move(on_reply)] { on_reply(unreachable()); });
+    const Status may = !up() || told_removed() ? unreachable() : authorised(method);
+    if (!may) {
+      owner_.loop_.post([on_reply = std::move(on_reply), why = may.error()] { on_reply(why); });
       return 0;
     }
     return owner_.caller_->call(node_ + "/" + target, method, std::move(body), std::move(options),
@@ -58,8 +61,9 @@ class LocalPeers::Target final : public rpc::Caller {
   std::shared_ptr<rpc::ClientStream> open(std::string target, std::string_view method,
                                           rpc::Body body, rpc::CallOptions options,
                                           rpc::StreamHandlers handlers) override {
-    if (!up()) {
-      owner_.loop_.post([done = std::move(handlers.on_done)] { done(unreachable()); });
+    const Status may = up() ? authorised(method) : unreachable();
+    if (!may) {
+      owner_.loop_.post([done = std::move(handlers.on_done), why = may.error()] { done(why); });
       return std::make_shared<NoStream>();
     }
     handlers.on_done = [done = std::move(handlers.on_done)](Result<rpc::Body> last) {
@@ -72,6 +76,11 @@ class LocalPeers::Target final : public rpc::Caller {
  private:
   [[nodiscard]] bool up() const {
     return reachable_at_ && owner_.options_.connects(node_) && !owner_.refused_.contains(node_);
+  }
+  [[nodiscard]] Status authorised(std::string_view method) const {
+    const Options& own = owner_.options_;
+    const bool downgraded = own.role == "manager" && own.still_manager && !own.still_manager(node_, method);
+    return downgraded ? link::authorise(link::Identity{own.node, link::Role::kWorker, {}}, method) : ok();
   }
   bool told_removed() {
     const auto from = owner_.options_.refuses ? owner_.options_.refuses(node_) : std::nullopt;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 
 #include "core/bus/peers.h"
 #include "skep/testing/local_bus.h"
@@ -27,6 +28,8 @@ class LocalPeers final : public bus::Peers {
     std::function<bool(const std::string& node)> connects;
     /// Whether that node refuses this one as removed, and from which incarnation of the swarm.
     std::function<std::optional<std::uint64_t>(const std::string& node)> refuses = {};
+    /// Whether that node takes a call of this method as a manager's, whatever the certificate says.
+    std::function<bool(const std::string& node, std::string_view method)> still_manager = {};
   };
   /// Frames and answers arrive on `loop`.
   LocalPeers(testing::LocalBus& bus, Loop& loop, Options options);

@@ -77,6 +77,10 @@ void ManagerProcess::start(std::vector<consensus::v1::Member> bootstrap) {
                           },
                           .refuses = [this](const std::string& to) {
                             return world_.refuses ? world_.refuses(id, to) : std::nullopt;
+                          },
+                          .still_manager = [this](const std::string& to, std::string_view method) {
+                            const auto* asked = world_.find ? world_.find(to) : nullptr;
+                            return asked == nullptr || asked->is_manager(id, method);
                           }});
   if (const auto started = start_raft(); !started) {
     fatal = started.error().message;

@@ -33,6 +33,8 @@ struct ManagerWorld {
   std::map<std::string, std::string> raft_config = {};
   /// Whether `to` refuses `from` as removed, and from which incarnation of the swarm.
   std::function<std::optional<std::uint64_t>(const std::string& from, const std::string& to)> refuses = {};
+  /// The manager of that node, as long as it runs: it is asked what others may call. Empty: everything.
+  std::function<const control::Manager*(const std::string& node)> find = {};
   std::vector<control::MakeLoop> loops = {};
   store::DiskState::Options disk = {};
   /// What logs and states are sealed with; nullptr: nothing is.

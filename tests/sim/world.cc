@@ -73,6 +73,7 @@ World::World(std::uint64_t seed, Trace::Keep keep)
 }
 
 World::~World() {
+  manager_world_.find = {};
   nodes_.clear();
   for (const auto& [id, manager] : managers_) {
     if (certified_ != nullptr) {

@@ -20,6 +20,10 @@ void World::draw_shape() {
     trace_.sealed();
   }
   manager_world_.loops = control::standard_loops();
+  manager_world_.find = [this](const std::string& node) -> const control::Manager* {
+    const auto found = managers_.find(node);
+    return found == managers_.end() ? nullptr : found->second->manager.get();
+  };
   if (shape_.wide) {
     shape_.nodes = 20 + rng_.below(6);
     return;

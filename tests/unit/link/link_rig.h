@@ -15,6 +15,7 @@
 #include "core/base/real_env.h"
 #include "core/link/link.h"
 #include "skep/ca.methods.h"
+#include "skep/consensus.methods.h"
 #include "skep/control.methods.h"
 #include "skep/dispatch.methods.h"
 #include "skep/manager.methods.h"
@@ -66,6 +67,10 @@ class LinkTest : public ::testing::Test, protected base::RealEnv {
           caller = context.principal;
           reply(dispatch::v1::HeartbeatResponse());
         });
+    out->table.on<consensus::v1::methods::Deliver>([this](const auto&, const rpc::CallContext& context, auto reply) {
+      caller = context.principal;
+      reply(consensus::v1::DeliverResponse());
+    });
     out->table.on<ca::v1::methods::GetRoot>([this](const auto&, const rpc::CallContext& context, auto reply) {
       caller = context.principal;
       ca::v1::GetRootResponse response;

@@ -56,12 +56,16 @@ TEST_F(LinkTest, ADemotedManagerActsAsAWorkerOnOpenConnectionsToo) {
   auto& to = other->link.to("m1", address_of(*m));
   ASSERT_TRUE(ask<control::v1::methods::GetCluster>(to));
   EXPECT_EQ(caller.role(), "manager");
-  m->link.set_still_manager([](const std::string& id) { return id != "m2"; });
+  m->link.set_still_manager([](const std::string& id, std::string_view method) {
+    return id != "m2" || method == consensus::v1::methods::Deliver::kName;
+  });
   const auto refused = ask<control::v1::methods::GetCluster>(to);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().reason, "NOT_ALLOWED");
   ASSERT_TRUE(ask<dispatch::v1::methods::Heartbeat>(to));
   EXPECT_EQ(caller.role(), "worker");
+  ASSERT_TRUE(ask<consensus::v1::methods::Deliver>(to));
+  EXPECT_EQ(caller.role(), "manager") << "it may be one again, and nobody told";
 }
 
 TEST_F(LinkTest, ANewRoleIsToldOnNewConnections) {

@@ -77,6 +77,10 @@ class Cluster {
                            asked->second->peers->refused().contains(from);
       return refuses ? std::optional(asked->second->peers->incarnation()) : std::nullopt;
     };
+    world_.find = [this](const std::string& of) -> const Manager* {
+      const auto found = nodes.find(of);
+      return found == nodes.end() ? nullptr : found->second->manager.get();
+    };
     nodes.at(id)->tune = [this, id](ManagerConfig& config, Manager::Handlers& handlers) {
       if (tune) {
         tune(id, config, handlers);

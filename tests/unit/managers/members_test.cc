@@ -194,6 +194,39 @@ TEST(Members, ALeaderThatStopsHandsOverFirst) {
   EXPECT_TRUE(done) << "who does not lead has nothing to hand over";
 }
 
+TEST(Members, AManagerThatIsBehindHearsTheLeaderThatItKnowsAsDemoted) {
+  Cluster cluster(4);
+  cluster.init();
+  const std::string leader = cluster.leader();
+  const std::string again = cluster.follower();
+  const std::string behind = third(cluster, again);
+  ASSERT_TRUE(cluster.set_role(leader, again, NODE_ROLE_WORKER));
+  ASSERT_TRUE(cluster.loop.run_until(
+      [&] { return cluster.nodes.at(again)->removed && !cluster.manager(behind).is_manager(again); }, 15s));
+  EXPECT_FALSE(cluster.manager(behind).is_manager(again, consensus::v1::methods::Deliver::kName)) << "another leads";
+  cluster.isolate(behind);
+  ASSERT_TRUE(cluster.set_role(leader, again, NODE_ROLE_MANAGER));
+  const auto answer = cluster.ask_to_join(again, leader, who("node", again, "manager"));
+  ASSERT_TRUE(answer) << answer.error().message;
+  cluster.nodes.at(again)->wipe(answer->member_id());
+  cluster.nodes.at(again)->join_members.assign(answer->members().begin(), answer->members().end());
+  cluster.start(again);
+  ASSERT_TRUE(cluster.loop.run_until([&] { return cluster.voters() == 4; }, 15s));
+  for (const auto& [id, node] : cluster.nodes) {
+    if (id != leader && id != again && id != behind) {
+      ASSERT_TRUE(cluster.set_role(leader, id, NODE_ROLE_WORKER));
+      ASSERT_TRUE(cluster.loop.run_until([&] { return node->removed; }, 15s));
+      cluster.kill(id);
+    }
+  }
+  // The two that are left need each other.
+  cluster.kill(leader);
+  cluster.isolate(behind, false);
+  ASSERT_TRUE(cluster.loop.run_until([&] { return cluster.leader() == again; }, 30s));
+  EXPECT_TRUE(cluster.loop.run_until([&] { return cluster.manager(behind).is_manager(again); }, 10s));
+  EXPECT_TRUE(cluster.ask<methods::CreateService>(again, Cluster::service("after")));
+}
+
 TEST(Members, NobodyIsDemotedBelowTheQuorum) {
   Cluster cluster(3);
   cluster.init();
