@@ -24,10 +24,21 @@ bool must_renew(const dispatch::v1::SessionMessage& message, const link::Credent
 Result<link::Credentials> renewed(const ca::v1::RenewResponse& reply,
                                   const link::Credentials& credentials, WallTime now);
 
-/// Which of the answers to a node's renewals counts: that to the last question. An earlier one that comes late may
-/// be of the root of before, and the managers may count on the root that the node already named.
+/// Which of the answers to a node's renewals counts: that to the last question, asked since the managers told of the
+/// roots of now. An earlier one that comes late may be of the root of before, and the managers may count on the root
+/// that the node already named.
 class Renewals {
  public:
+  /// The managers speak of the roots of this version. Whether they spoke of others before.
+  bool told(std::uint64_t root_version) {
+    if (root_version == root_version_) {
+      return false;
+    }
+    root_version_ = root_version;
+    ++last_;
+    return true;
+  }
+  [[nodiscard]] std::uint64_t root_version() const { return root_version_; }
   /// A certificate is asked for. The number goes with the answer.
   std::uint64_t ask() { return ++last_; }
   /// renewed(), or the answer's error. kUnavailable RENEWED_AGAIN: another was asked for meanwhile, whose answer came
@@ -37,6 +48,7 @@ class Renewals {
 
  private:
   std::uint64_t last_ = 0;
+  std::uint64_t root_version_ = 0;
 };
 
 }  // namespace skep::agentd

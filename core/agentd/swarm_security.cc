@@ -188,12 +188,16 @@ void Swarm::Security::follow_wishes(const dispatch::v1::SessionMessage& message)
     return;
   }
   keep_locked_certificate();
+  const bool other_roots = renewals_.told(message.root_version());
   if (const auto fresh = with_wanted_roots(message, *swarm_.credentials_)) {
     if (auto status = swarm_.save_and_use(*fresh); !status) {
       SKEP_ERROR("the roots of the swarm were not saved", {"cause", status.error().message});
     } else {
       SKEP_INFO("the roots that this node trusts changed");
     }
+  }
+  if (other_roots) {
+    note_tls();
   }
   if (!must_renew(message, *swarm_.credentials_) ||
       std::exchange(renewal_wished_, true)) {
@@ -226,6 +230,7 @@ void Swarm::Security::describe_tls(const link::Credentials& shown) {
   }
   tls_.set_issuer_subject(issuer ? issuer->subject : "");
   tls_.set_issuer_public_key(issuer ? issuer->public_key : "");
+  tls_.set_root_version(renewals_.root_version());
 }
 
 bool Swarm::Security::certificate_useless() const {

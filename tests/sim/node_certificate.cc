@@ -52,11 +52,17 @@ void NodeCertificate::stop() {
 }
 
 void NodeCertificate::follow(const dispatch::v1::SessionMessage& message) {
-  if (!credentials_ || env_ == nullptr || message.session_id().empty()) {
+  if (env_ == nullptr || message.session_id().empty()) {
+    return;
+  }
+  const bool other_roots = renewals_.told(message.root_version());
+  if (!credentials_) {
     return;
   }
   if (auto fresh = agentd::with_wanted_roots(message, *credentials_)) {
     take(*std::move(fresh));
+  } else if (other_roots) {
+    say_what_it_has();
   }
   // A manager learns from the log that it is none any more.
   const bool to_manage = message.node().spec().role() == model::v1::NODE_ROLE_MANAGER;
@@ -92,7 +98,10 @@ void NodeCertificate::renew() {
         }
         auto fresh = renewals_.answered(asked, reply, own_, env_->clock.wall_now());
         if (!fresh && fresh.error().reason == "RENEWED_AGAIN") {
-          return;  // a later answer knows more
+          if (timer_ == 0) {
+            renew_in(credentials_ ? kRenewAgain : 1ms);
+          }
+          return;
         }
         if (!fresh || !take_renewed(*std::move(fresh))) {
           renew_in(kRenewAgain);
@@ -111,13 +120,18 @@ Status NodeCertificate::take_renewed(link::Credentials fresh) {
 void NodeCertificate::take(link::Credentials fresh) {
   fresh.pair.key = own_.pair.key;
   credentials_ = std::move(fresh);
+  hooks_.changed(*credentials_);
+  say_what_it_has();
+}
+
+void NodeCertificate::say_what_it_has() {
   tls_.Clear();
+  tls_.set_root_version(renewals_.root_version());
   tls_.set_trust_root(credentials_->roots);
   if (const auto issuer = link::issuer_of(credentials_->pair.certificate, credentials_->roots)) {
     tls_.set_issuer_subject(issuer->subject);
     tls_.set_issuer_public_key(issuer->public_key);
   }
-  hooks_.changed(*credentials_);
   if (describe_) {
     describe_();
   }

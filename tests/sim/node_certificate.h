@@ -31,6 +31,7 @@ class NodeCertificate {
   void stop();
   void follow(const dispatch::v1::SessionMessage& message);
   void take(link::Credentials fresh);
+  void say_what_it_has();
 
   /// PKCS #10, of its key.
   [[nodiscard]] std::string request() const;

@@ -35,8 +35,11 @@ Result<std::string> vouched_for(const model::v1::RootCa& root, const std::string
                             : link::cross_sign({root.certificate(), root.key()}, wanted);
 }
 
-bool has_issuer(const model::v1::Node& node, const link::Issuer& wanted) {
-  return node.description().tls().issuer_public_key() == wanted.public_key;
+/// What a node said before it heard of the rotation does not count: it may have got another certificate since,
+/// when one rotation took the place of another.
+bool is_certified(const model::v1::Node& node, const link::Issuer& wanted, const model::v1::RootCa& root) {
+  const auto& tls = node.description().tls();
+  return tls.issuer_public_key() == wanted.public_key && tls.root_version() == root.version();
 }
 
 }  // namespace
@@ -62,6 +65,7 @@ Result<model::v1::RootCa> begin_rotation(const model::v1::RootCa& root,
   SKEP_TRY(link::check_root_pair(wanted, now));
   model::v1::RootCa changed = root;
   changed.clear_rotation();
+  changed.set_version(root.version() + 1);
   SKEP_TRY_ASSIGN(const auto digest, link::certificate_digest(wanted.certificate));
   SKEP_TRY_ASSIGN(const auto present, link::certificate_digest(root.certificate()));
   SKEP_TRY_ASSIGN(const std::string probe, make_probe(wanted, outside, now));
@@ -93,7 +97,7 @@ bool rotation_complete(const store::View& view) {
     return false;
   }
   for (const auto& [id, node] : view.all<model::v1::Node>()) {
-    if (!has_issuer(*node, *wanted)) {
+    if (!is_certified(*node, *wanted, cluster->root_ca())) {
       return false;
     }
   }
@@ -104,6 +108,7 @@ model::v1::RootCa finish_rotation(const model::v1::RootCa& root, Random& random)
   model::v1::RootCa done;
   done.set_certificate(root.rotation().certificate());
   done.set_key(root.rotation().key());
+  done.set_version(root.version());
   done.set_worker_secret(link::new_token_secret(random));
   done.set_manager_secret(link::new_token_secret(random));
   return done;
@@ -123,7 +128,7 @@ Result<control::v1::RootStatusResponse> rotation_status(const store::View& view)
   SKEP_TRY_ASSIGN(const link::Issuer wanted, link::as_issuer(wanted_root(root)));
   status.set_digest(base::hex(digest));
   for (const auto& [id, node] : view.all<model::v1::Node>()) {
-    const bool certified = has_issuer(*node, wanted);
+    const bool certified = is_certified(*node, wanted, root);
     const bool trusts = node->description().tls().trust_root() == wanted_root(root);
     status.set_nodes(status.nodes() + 1);
     status.set_certificates(status.certificates() + (certified ? 1 : 0));

@@ -165,6 +165,7 @@ const dispatch::v1::SessionMessage& Dispatcher::certificate_wishes() const {
     wishes_version_ = cluster->meta().version();
     wishes_.Clear();
     wishes_.set_roots(trusted_roots(cluster->root_ca()));
+    wishes_.set_root_version(cluster->root_ca().version());
     wishes_.set_certificate_life(certificate_life(cluster->spec()).count());
     if (const auto issuer = link::as_issuer(wanted_root(cluster->root_ca()))) {
       wishes_.set_issuer_public_key(issuer->public_key);

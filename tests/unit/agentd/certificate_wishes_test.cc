@@ -30,6 +30,13 @@ class CertificateWishes : public ::testing::Test {
     message.set_issuer_public_key(link::as_issuer(issuer)->public_key);
     return message;
   }
+  Result<ca::v1::RenewResponse> answer_of(const link::CertifiedKey& root) const {
+    ca::v1::RenewResponse reply;
+    reply.set_certificate(
+        *link::sign_request(root, *link::request_for(node.pair.key), {"n1", link::Role::kWorker, "c1"}, kNow, 2h));
+    reply.set_root(root.certificate);
+    return reply;
+  }
 
   const link::CertifiedKey old = *link::make_root(kNow);
   const link::CertifiedKey fresh = *link::make_root(kNow);
@@ -81,13 +88,6 @@ TEST_F(CertificateWishes, ARenewalThatNobodyWouldAcceptNowIsNotTaken) {
 }
 
 TEST_F(CertificateWishes, ALateAnswerToAnEarlierRenewalChangesNothing) {
-  const auto answer_of = [this](const link::CertifiedKey& root) {
-    ca::v1::RenewResponse reply;
-    reply.set_certificate(*link::sign_request(root, *link::request_for(node.pair.key), {"n1", link::Role::kWorker, "c1"},
-                                              kNow, 2h));
-    reply.set_root(root.certificate);
-    return Result<ca::v1::RenewResponse>(reply);
-  };
   Renewals renewals;
   const auto before = renewals.ask();  // of the old root, asked before the rotation began
   const auto now = renewals.ask();
@@ -101,6 +101,18 @@ TEST_F(CertificateWishes, ALateAnswerToAnEarlierRenewalChangesNothing) {
   ASSERT_FALSE(late) << "the managers know that this node has the new root";
   EXPECT_EQ(late.error().code, Code::kUnavailable);
   EXPECT_EQ(late.error().reason, "RENEWED_AGAIN");
+}
+
+TEST_F(CertificateWishes, AnAnswerToWhatWasAskedBeforeTheRootsChangedDoesNotCount) {
+  Renewals renewals;
+  EXPECT_TRUE(renewals.told(1));
+  const auto before = renewals.ask();
+  EXPECT_FALSE(renewals.told(1));
+  EXPECT_TRUE(renewals.answered(before, answer_of(old), node, kNow));
+  EXPECT_TRUE(renewals.told(2));
+  EXPECT_EQ(renewals.root_version(), 2U);
+  EXPECT_EQ(renewals.answered(before, answer_of(old), node, kNow).error().reason, "RENEWED_AGAIN");
+  EXPECT_TRUE(renewals.answered(renewals.ask(), answer_of(fresh), node, kNow));
 }
 
 TEST_F(CertificateWishes, AnAnswerThatIsNoneIsToldAsItIs) {

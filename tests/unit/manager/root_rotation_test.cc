@@ -53,6 +53,7 @@ class Swarm : public ::testing::Test {
   void renew(const std::string& id) {
     certificates[id] = *certify(store.view(), id, keys[id].request, kNow);
     trusts[id] = trusted_roots(cluster().root_ca());
+    told[id] = cluster().root_ca().version();
     describe(id);
   }
   void describe(const std::string& id) {
@@ -61,6 +62,7 @@ class Swarm : public ::testing::Test {
     ASSERT_TRUE(issuer);
     node.mutable_description()->mutable_tls()->set_trust_root(trusts[id]);
     node.mutable_description()->mutable_tls()->set_issuer_public_key(issuer->public_key);
+    node.mutable_description()->mutable_tls()->set_root_version(told[id]);
     put(node);
   }
   bool speaks(const std::string& from, const std::string& to) {
@@ -86,6 +88,7 @@ class Swarm : public ::testing::Test {
   std::map<std::string, link::KeyedRequest> keys;
   std::map<std::string, std::string> certificates;
   std::map<std::string, std::string> trusts;
+  std::map<std::string, std::uint64_t> told;  // which version of the roots
 };
 
 TEST_F(Swarm, ARootIsReplacedNodeByNodeAndNobodyIsCutOff) {
@@ -156,6 +159,35 @@ TEST_F(Swarm, ARotationIsReplacedByAnotherAndTakenBack) {
   renew("n1");
   renew("n2");
   EXPECT_TRUE(all_speak());
+  EXPECT_FALSE(rotation_complete(store.view()));
+}
+
+TEST_F(Swarm, ARotationThatIsTakenUpAgainCountsNothingThatWasSaidBefore) {
+  const auto first = *link::make_root(kNow);
+  rotate(first);
+  renew("n1");
+  renew("n2");
+  rotate();  // another one in its place
+  // n2 gets a certificate of that, and nobody hears of it.
+  certificates["n2"] = *certify(store.view(), "n2", keys["n2"].request, kNow);
+  rotate(first);
+  EXPECT_FALSE(rotation_complete(store.view())) << "n2 would be left with a root that nobody trusts";
+  EXPECT_EQ(rotation_status(store.view())->certificates(), 0U);
+  renew("n1");
+  EXPECT_FALSE(rotation_complete(store.view()));
+  renew("n2");
+  ASSERT_TRUE(rotation_complete(store.view()));
+  finish();
+  EXPECT_TRUE(all_speak());
+  // The same with a rotation that was taken back meanwhile.
+  const auto second = *link::make_root(kNow);
+  rotate(second);
+  const auto version = cluster().root_ca().version();
+  renew("n1");
+  renew("n2");
+  rotate({cluster().root_ca().certificate(), cluster().root_ca().key()});
+  rotate(second);
+  EXPECT_GT(cluster().root_ca().version(), version);
   EXPECT_FALSE(rotation_complete(store.view()));
 }
 
