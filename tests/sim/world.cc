@@ -73,9 +73,12 @@ World::World(std::uint64_t seed, Trace::Keep keep)
 }
 
 World::~World() {
-  manager_world_.find = {};
+  healed_ = true;  // what is answered from now on begins nothing
   nodes_.clear();
   for (const auto& [id, manager] : managers_) {
+    if (manager->runs()) {
+      manager->kill();
+    }
     if (certified_ != nullptr) {
       certified_->ended(id);  // also where no manager runs
     }
