@@ -304,7 +304,8 @@ void Connection::on_beat() {
 
 void Connection::serve(bus::v1::Header header, std::string body) {
   std::optional<Identity> who = peer_;
-  if (who && who->role == Role::kManager && hooks_.still_manager && !hooks_.still_manager(who->node_id, header.method())) {
+  if (who && who->role == Role::kManager && hooks_.still_manager &&
+      !hooks_.still_manager(who->node_id, header.method())) {
     who->role = Role::kWorker;
   }
   if (header.type() == bus::v1::REQUEST) {
