@@ -59,7 +59,7 @@ Result<link::Credentials> renewed(const ca::v1::RenewResponse& reply,
 Result<link::Credentials> Renewals::answered(std::uint64_t asked, const Result<ca::v1::RenewResponse>& reply,
                                              const link::Credentials& credentials, WallTime now) const {
   if (asked != last_) {
-    return Error{Code::kUnavailable, "another certificate was asked for meanwhile", "RENEWED_AGAIN"};
+    return Error{Code::kUnavailable, "another certificate was asked for, or the roots changed, meanwhile", "RENEWED_AGAIN"};
   }
   return reply ? renewed(*reply, credentials, now) : Result<link::Credentials>(reply.error());
 }

@@ -41,8 +41,8 @@ class Renewals {
   [[nodiscard]] std::uint64_t root_version() const { return root_version_; }
   /// A certificate is asked for. The number goes with the answer.
   std::uint64_t ask() { return ++last_; }
-  /// renewed(), or the answer's error. kUnavailable RENEWED_AGAIN: another was asked for meanwhile, whose answer came
-  /// or is to come; this one changes nothing.
+  /// renewed(), or the answer's error. kUnavailable RENEWED_AGAIN: it does not count and changes nothing; another was
+  /// asked for, or is to be.
   [[nodiscard]] Result<link::Credentials> answered(std::uint64_t asked, const Result<ca::v1::RenewResponse>& reply,
                                                    const link::Credentials& credentials, WallTime now) const;
 

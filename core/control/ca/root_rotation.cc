@@ -35,11 +35,12 @@ Result<std::string> vouched_for(const model::v1::RootCa& root, const std::string
                             : link::cross_sign({root.certificate(), root.key()}, wanted);
 }
 
-/// What a node said before it heard of the rotation does not count: it may have got another certificate since,
-/// when one rotation took the place of another.
+/// During a rotation, what a node said before it heard of it does not count: it may have got another certificate
+/// since, when one rotation took the place of another.
 bool is_certified(const model::v1::Node& node, const link::Issuer& wanted, const model::v1::RootCa& root) {
   const auto& tls = node.description().tls();
-  return tls.issuer_public_key() == wanted.public_key && tls.root_version() == root.version();
+  const bool heard = !root.has_rotation() || tls.root_version() == root.version();
+  return heard && tls.issuer_public_key() == wanted.public_key;
 }
 
 }  // namespace
